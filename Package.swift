@@ -1,0 +1,108 @@
+// swift-tools-version: 6.2
+// The rooms of the house, bottom-up. Sources/README.md has the napkin; Tests/ArchitectureTests holds the laws.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "wharf",
+    products: [.executable(name: "wharf", targets: ["wharf"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Doors to C
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
+        // Words
+        .target(name: "OCI", dependencies: ["COpenSSL"], swiftSettings: strict),
+        .target(name: "HTTPSemantics", dependencies: [httpTypes], swiftSettings: strict),
+
+        // Hands
+        .target(name: "Store", dependencies: ["OCI", grdb, logging, lifecycle], swiftSettings: strict),
+        .target(
+            name: "Upstream", dependencies: ["OCI", "HTTPSemantics", "CCurl", httpTypes, logging, lifecycle],
+            swiftSettings: strict),
+        .target(
+            name: "HTTPServer", dependencies: [nioCore, nioPosix, nioHTTP1, httpTypes, logging, lifecycle],
+            swiftSettings: strict),
+
+        // Minds
+        .target(
+            name: "PullThrough", dependencies: ["OCI", "HTTPSemantics", "Store", "Upstream", logging, lifecycle],
+            swiftSettings: strict),
+        .target(name: "Hosting", dependencies: ["OCI", "HTTPSemantics", "Store", logging], swiftSettings: strict),
+
+        // Face
+        .target(
+            name: "Frontend",
+            dependencies: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough", httpTypes, logging],
+            swiftSettings: strict),
+
+        // Switchboard
+        .executableTarget(
+            name: "wharf",
+            dependencies: [
+                "OCI", "HTTPSemantics", "Store", "Upstream", "HTTPServer", "PullThrough", "Hosting", "Frontend",
+                arguments, yams, logging, lifecycle, signals,
+            ],
+            swiftSettings: strict),
+
+        // Tests
+        .target(
+            name: "TestSupport", dependencies: ["OCI", nioCore, nioPosix, nioHTTP1], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        .testTarget(name: "OCITests", dependencies: ["OCI"], swiftSettings: strict),
+        .testTarget(name: "HTTPSemanticsTests", dependencies: ["HTTPSemantics", httpTypes], swiftSettings: strict),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "OCI", "TestSupport", logging], swiftSettings: strict),
+        .testTarget(
+            name: "UpstreamTests",
+            dependencies: ["Upstream", "OCI", "HTTPSemantics", "TestSupport", httpTypes, logging],
+            swiftSettings: strict),
+        .testTarget(
+            name: "HTTPServerTests",
+            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioHTTP1, httpTypes, logging, lifecycle],
+            swiftSettings: strict),
+        .testTarget(
+            name: "PullThroughTests",
+            dependencies: ["PullThrough", "Store", "Upstream", "OCI", "HTTPSemantics", "TestSupport", logging],
+            swiftSettings: strict),
+        .testTarget(name: "HostingTests", dependencies: ["Hosting", "OCI"], swiftSettings: strict),
+        .testTarget(
+            name: "FrontendTests",
+            dependencies: [
+                "Frontend", "PullThrough", "Store", "Upstream", "HTTPServer", "OCI", "HTTPSemantics", "TestSupport",
+                httpTypes, logging,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "wharfTests", dependencies: ["wharf", "OCI", "HTTPSemantics"], swiftSettings: strict),
+        .testTarget(name: "ArchitectureTests", swiftSettings: strict),
+        .testTarget(
+            name: "ConformanceTests", dependencies: ["TestSupport", "OCI"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

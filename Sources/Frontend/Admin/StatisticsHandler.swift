@@ -1,0 +1,143 @@
+// `GET /stats`: the figures as JSON. Its keys are a contract: monitoring scripts read them.
+
+import FoundationEssentials
+import HTTPSemantics
+import HTTPServer
+import HTTPTypes
+import OCI
+import PullThrough
+
+struct StatisticsHandler: Sendable {
+    let cache: PullThroughCache
+    let version: String
+    /// Seconds since the start.
+    let uptime: @Sendable () -> Double
+
+    func respond() async -> Response {
+        do throws(PullThroughError) {
+            let figures = try await cache.figures()
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            // Every value is a number, a string or a flag: there is nothing in it that cannot be encoded.
+            let bytes = (try? encoder.encode(StatisticsDocument(figures, version: version, uptime: uptime()))) ?? Data()
+            return Response(
+                status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"],
+                body: .bytes(Array(bytes)))
+        } catch {
+            return ErrorMapping.response(.internalServerError, .unknown, error.message)
+        }
+    }
+}
+
+/// The document, in the contract's words; `convertToSnakeCase` spells them.
+struct StatisticsDocument: Encodable {
+    struct Storage: Encodable {
+        let bytes, maxBytes, freeBytes: Int64
+        let blobs, manifests, tags: Int
+        let pinnedBytes, hostedBytes, partialBytes, evictedBlobs, evictedBytes: Int64
+        let quarantined: Int
+    }
+
+    struct Requests: Encodable {
+        let total, hit, miss, collapsed, revalidated, stale, error: Int64
+    }
+
+    struct Bytes: Encodable {
+        let toClients, fromStore, fromUpstream: Int64
+    }
+
+    struct Transfer: Encodable {
+        let digest, upstream, repository: String
+        let received: Int64
+        @Nullable var size: Int64?
+        let followers: Int
+        let seconds: Double
+    }
+
+    struct Upstream: Encodable {
+        struct RateLimit: Encodable {
+            @Nullable var limit: Int?
+            @Nullable var remaining: Int?
+            @Nullable var windowSeconds: Int?
+            @Nullable var source: String?
+        }
+
+        let name, endpoint: String
+        let healthy: Bool
+        let requests, errors, bytes: Int64
+        @Nullable var lastError: String?
+        @Nullable var rateLimit: RateLimit?
+    }
+
+    struct Use: Encodable {
+        let name: String
+        let requests, bytes: Int64
+    }
+
+    let version: String
+    let uptimeSeconds: Double
+    let ready = true
+    let storage: Storage
+    let requests: Requests
+    let bytes: Bytes
+    let hitRatio, byteHitRatio: Double
+    let bytesSaved: Int64
+    let inFlight: [Transfer]
+    let upstreams: [Upstream]
+    let topRepositories: [Use]
+}
+
+extension StatisticsDocument {
+    init(_ figures: Figures, version: String, uptime: Double) {
+        self.version = version
+        uptimeSeconds = uptime
+        let stored = figures.storage
+        storage = Storage(
+            bytes: stored.used, maxBytes: stored.limit, freeBytes: stored.free, blobs: stored.blobs,
+            manifests: stored.manifests, tags: stored.tags, pinnedBytes: stored.pinned, hostedBytes: 0,
+            partialBytes: stored.partial, evictedBlobs: stored.evictedBlobs, evictedBytes: stored.evictedBytes,
+            quarantined: stored.quarantined)
+        let totals = figures.totals
+        func count(_ kind: RequestClass) -> Int64 { totals.requests[kind] ?? 0 }
+        requests = Requests(
+            total: totals.total, hit: count(.hit), miss: count(.miss), collapsed: count(.collapsed),
+            revalidated: count(.revalidated), stale: count(.stale), error: count(.error))
+        bytes = Bytes(
+            toClients: totals.toClients, fromStore: totals.toClients - totals.asTheyCame,
+            fromUpstream: totals.fromUpstream)
+        hitRatio = totals.hitRatio
+        byteHitRatio = totals.byteHitRatio
+        bytesSaved = totals.bytesSaved
+        inFlight = figures.inFlight.map {
+            Transfer(
+                digest: "\($0.digest)", upstream: $0.repository.upstream, repository: "\($0.repository.name)",
+                received: $0.received, size: $0.size, followers: $0.followers, seconds: $0.seconds)
+        }
+        upstreams = figures.endpoints.map { endpoint in
+            Upstream(
+                name: endpoint.upstream, endpoint: endpoint.url, healthy: endpoint.isHealthy,
+                requests: endpoint.requests, errors: endpoint.errors, bytes: endpoint.bytes,
+                lastError: endpoint.lastError,
+                rateLimit: endpoint.rateLimit.map {
+                    .init(
+                        limit: $0.limit, remaining: $0.remaining, windowSeconds: $0.windowSeconds, source: $0.source)
+                })
+        }
+        topRepositories = figures.top.map {
+            Use(name: "\($0.repository)", requests: $0.use.requests, bytes: $0.use.bytes)
+        }
+    }
+}
+
+/// A value that is written as `null` when there is none, so that the key is always there.
+@propertyWrapper struct Nullable<Value: Encodable>: Encodable {
+    var wrappedValue: Value?
+
+    init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(wrappedValue)
+    }
+}

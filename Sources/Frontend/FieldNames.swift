@@ -1,0 +1,22 @@
+// The header fields of this room, by name.
+
+import HTTPSemantics
+import HTTPTypes
+import OCI
+
+extension HTTPField.Name {
+    static let contentDigest = known(FieldNames.contentDigest)
+    static let apiVersion = known(FieldNames.apiVersion)
+    static let namespace = known(FieldNames.namespace)
+    static let cacheStatus = known(CacheStatus.fieldName)
+    static let proxyStatus = known(ProxyStatus.fieldName)
+    static let host = known("Host")
+    static let warning = known("Warning")
+    static let link = known("Link")
+
+    /// The names above are tokens, so there is always a name.
+    private static func known(_ name: String) -> HTTPField.Name {
+        guard let name = HTTPField.Name(name) else { preconditionFailure("\(name) is no field name") }
+        return name
+    }
+}

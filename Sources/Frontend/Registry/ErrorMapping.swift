@@ -1,0 +1,95 @@
+// The only place where an error of ours becomes an OCI code and a status.
+
+import HTTPSemantics
+import HTTPServer
+import HTTPTypes
+import OCI
+import PullThrough
+
+enum ErrorMapping {
+    /// What was asked for: clients react to the same failure differently.
+    enum Subject { case blob, manifest, name }
+
+    static func response(
+        _ status: HTTPResponse.Status, _ code: ErrorCode, _ message: String?, fields: HTTPFields = [:]
+    ) -> Response {
+        var fields = fields
+        fields[.contentType] = "application/json"
+        return Response(status: status, fields: fields, body: .bytes(ErrorBody.json(code, message)))
+    }
+
+    /// A refused pull, with how the cache came to it.
+    static func response(to refusal: Refusal, about subject: Subject) -> Response {
+        var response = response(to: refusal.error, about: subject)
+        response.fields[.cacheStatus] = "\(refusal.status)"
+        return response
+    }
+
+    /// A blob that cannot be had is 404 whatever the reason: Docker then goes to the registry itself at once, where a 500 or 429
+    /// would cost it 75 s of retries. A manifest's failure is told as it is: never does an outage or a limit look like absence.
+    static func response(to error: PullThroughError, about subject: Subject) -> Response {
+        let (status, code) = statusAndCode(error, subject)
+        var fields = HTTPFields()
+        if let proxyError = error.proxyError {
+            fields[.proxyStatus] = "\(ProxyStatus(error: proxyError, details: error.message))"
+        }
+        if status == .tooManyRequests { fields[.retryAfter] = "\(retryAfter(error))" }
+        return response(status, code, error.message, fields: fields)
+    }
+
+    static func response(to error: EndpointError, isRead: Bool) -> Response {
+        switch error {
+        case .notAnEndpoint: response(.notFound, .unsupported, "there is no such endpoint")
+        case .nameInvalid(let name): response(.badRequest, .nameInvalid, "\(name) is no repository name")
+        case .digestInvalid(let digest): response(.badRequest, .digestInvalid, "\(digest) is no digest")
+        case .tagInvalid(_, let tag):
+            isRead
+                ? response(.notFound, .manifestUnknown, "\(tag) is no tag, so there is no such manifest")
+                : response(.badRequest, .tagInvalid, "\(tag) is no tag")
+        }
+    }
+
+    private static func statusAndCode(
+        _ error: PullThroughError, _ subject: Subject
+    ) -> (HTTPResponse.Status, ErrorCode) {
+        if case .noSuchUpstream = error { return (.notFound, .nameUnknown) }
+        if subject == .blob { return (.notFound, .blobUnknown) }
+        switch error {
+        case .unknown: return (.notFound, subject == .name ? .nameUnknown : .manifestUnknown)
+        case .schema1: return (.notFound, .manifestUnknown)
+        case .denied: return (.forbidden, .denied)
+        case .rateLimited: return (.tooManyRequests, .tooManyRequests)
+        case .unreachable(.proxyLoopDetected, _): return (.init(code: 508, reasonPhrase: "Loop Detected"), .unavailable)
+        case .unreachable(let proxyError, _):
+            return ((502...504).contains(proxyError.status) ? .init(code: proxyError.status) : .badGateway, .unavailable)
+        case .failed(let status, _):
+            return (status == 503 || status == 504 ? .init(code: status) : .badGateway, .unavailable)
+        case .unusable: return (.badGateway, .unavailable)
+        case .offline: return (.serviceUnavailable, .unavailable)
+        case .noSuchUpstream: return (.notFound, .nameUnknown)
+        case .noSpace, .store: return (.internalServerError, .unknown)
+        }
+    }
+
+    /// Seconds, rounded up; a few where the upstream named none, for clients that obey it.
+    private static func retryAfter(_ error: PullThroughError) -> Int64 {
+        guard case .rateLimited(let delay?, _) = error else { return 10 }
+        let (seconds, rest) = delay.components
+        return max(1, seconds + (rest > 0 ? 1 : 0))
+    }
+}
+
+extension EndpointError {
+    /// Whether it was a pull of a manifest or blob, as far as can be told.
+    var isPull: Bool {
+        switch self {
+        case .notAnEndpoint: false
+        case .nameInvalid, .digestInvalid, .tagInvalid: true
+        }
+    }
+}
+
+extension Refusal {
+    /// Absence in the upstream's own words is an answer, and remembered absence a hit; all else is our error.
+    var requestClass: RequestClass { error.isAbsence ? status.requestClass : .error }
+}

@@ -1,0 +1,55 @@
+// end-3, `GET` or `HEAD /v2/<name>/manifests/<reference>`: distribution-spec v1.1 "Pulling manifests".
+
+import HTTPSemantics
+import HTTPServer
+import HTTPTypes
+import OCI
+import PullThrough
+
+struct ManifestHandler: Sendable {
+    let cache: PullThroughCache
+
+    func respond(to request: Request, _ reference: Reference, in repository: Repository) async -> Response {
+        do throws(Refusal) {
+            let answer = try await cache.manifest(reference, in: repository)
+            cache.statistics.count(answer.status.requestClass, of: repository)
+            return response(to: request, answer, repository)
+        } catch {
+            cache.statistics.count(error.requestClass, of: repository)
+            return ErrorMapping.response(to: error, about: .manifest)
+        }
+    }
+
+    /// What the client's `Accept` says plays no part: the bytes are the upstream's, whatever their type.
+    private func response(to request: Request, _ answer: ManifestAnswer, _ repository: Repository) -> Response {
+        let content = answer.content
+        let entityTag = "\"\(content.digest)\""
+        var fields: HTTPFields = [
+            .contentType: "\(content.mediaType)", .contentDigest: "\(content.digest)", .eTag: entityTag,
+            .cacheStatus: "\(answer.status)", .age: "\(answer.age)",
+        ]
+        if let staleness = answer.staleness {
+            fields[.warning] = "299 - \"served stale: \(quotable(staleness))\""
+        }
+        if let failure = answer.failure, let error = failure.proxyError {
+            fields[.proxyStatus] = "\(ProxyStatus(error: error, details: failure.message))"
+        }
+        if Validators.ifNoneMatch(request.fields[.ifNoneMatch], entityTag: entityTag) {
+            return Response(status: .notModified, fields: fields)  // RFC 9110 §15.4.5
+        }
+        // Counted like a blob's; a manifest just fetched goes out as it came.
+        let observer = TrafficObserver(
+            statistics: cache.statistics, repository: repository,
+            asTheyCame: answer.status.requestClass == .miss, reader: nil)
+        return Response(status: .ok, fields: fields, body: .bytes(content.bytes), observer: observer)
+    }
+
+    /// Inside the quoted text of a `Warning`: distribution-spec v1.1 "Warnings" allows 4096 bytes and no quotes of its own.
+    private func quotable(_ text: String) -> String {
+        let plain = text.unicodeScalars.map { scalar -> Character in
+            scalar.isASCII && scalar.value >= 0x20 && scalar.value != 0x7F && scalar != "\"" && scalar != "\\"
+                ? Character(scalar) : "'"
+        }
+        return String(plain.prefix(1024))
+    }
+}

@@ -1,0 +1,104 @@
+// The distribution-spec's endpoint table: path → endpoint → handler.
+
+import HTTPSemantics
+import HTTPServer
+import HTTPTypes
+import OCI
+import PullThrough
+
+struct RegistryResponder: Sendable {
+    private let cache: PullThroughCache
+    private let blobs: BlobHandler
+    private let manifests: ManifestHandler
+    private let tags: TagListHandler
+
+    init(cache: PullThroughCache) {
+        self.cache = cache
+        blobs = BlobHandler(cache: cache)
+        manifests = ManifestHandler(cache: cache)
+        tags = TagListHandler(cache: cache)
+    }
+
+    /// end-1: always 200, since a client that is challenged here would send its password for Docker Hub.
+    func version() -> Response {
+        Response(
+            status: .ok, fields: [.contentType: "application/json", .apiVersion: "registry/2.0"],
+            body: .bytes(Array("{}\n".utf8)))
+    }
+
+    func respond(to request: Request) async -> Response {
+        var response: Response
+        do throws(EndpointError) {
+            response = await respond(to: request, at: try Endpoint(path: request.path))
+        } catch {
+            response = ErrorMapping.response(to: error, isRead: request.isRead)
+            if error.isPull, request.isRead { cache.statistics.count(.error, of: nil) }
+        }
+        response.fields[.apiVersion] = "registry/2.0"
+        return response
+    }
+
+    private func respond(to request: Request, at endpoint: Endpoint) async -> Response {
+        if case .base = endpoint, request.isRead { return version() }
+        guard let name = endpoint.repositoryName else {
+            return ErrorMapping.response(.notFound, .unsupported, "the catalog is not served here")
+        }
+        guard request.isRead else {
+            var response = ErrorMapping.response(
+                .methodNotAllowed, .unsupported, "this mirror is read-only: push to the registry itself")
+            response.fields[.allow] = "GET, HEAD"
+            return response
+        }
+        let namespace = request.queryValue("ns")
+        let repository: Repository
+        do throws(PullThroughError) {
+            switch try cache.directory.route(name, namespace: namespace, ownHost: request.fields[.host]) {
+            case .upstream(let found): repository = found
+            case .hosted: return ErrorMapping.response(.notFound, .nameUnknown, "nothing was pushed to \(name)")
+            }
+        } catch {
+            if endpoint.isPull { cache.statistics.count(.error, of: nil) }
+            return ErrorMapping.response(to: error, about: .name)
+        }
+        var response = await answer(request, endpoint, repository)
+        if namespace != nil { response.fields[.namespace] = repository.upstream }
+        response.logged.append((key: "repository", value: "\(repository)"))
+        return response
+    }
+
+    private func answer(_ request: Request, _ endpoint: Endpoint, _ repository: Repository) async -> Response {
+        switch endpoint {
+        case .blob(_, let digest): await blobs.respond(to: request, digest, in: repository)  // end-2
+        case .manifest(_, let reference): await manifests.respond(to: request, reference, in: repository)  // end-3
+        case .tags: await tags.respond(to: request, in: repository)  // end-8
+        case .referrers:  // end-12: clients then look for the tag that older registries use
+            ErrorMapping.response(.notFound, .unsupported, "referrers are not served here")
+        case .uploads, .upload:
+            ErrorMapping.response(.notFound, .blobUploadUnknown, "there are no uploads here")
+        case .base, .catalog: ErrorMapping.response(.notFound, .unsupported, "not served here")
+        }
+    }
+}
+
+extension Request {
+    var isRead: Bool { method == .get || method == .head }
+}
+
+extension Endpoint {
+    /// Counted as a pull request: a manifest or a blob.
+    fileprivate var isPull: Bool {
+        switch self {
+        case .manifest, .blob: true
+        case .base, .tags, .referrers, .uploads, .upload, .catalog: false
+        }
+    }
+
+    fileprivate var repositoryName: RepositoryName? {
+        switch self {
+        case .manifest(let name, _), .blob(let name, _), .tags(let name), .referrers(let name, _),
+            .uploads(let name), .upload(let name, _):
+            name
+        case .base, .catalog: nil
+        }
+    }
+}

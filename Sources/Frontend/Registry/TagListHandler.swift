@@ -1,0 +1,101 @@
+// end-8, `GET /v2/<name>/tags/list`: distribution-spec v1.1 "Listing Tags".
+
+import HTTPSemantics
+import HTTPServer
+import HTTPTypes
+import OCI
+import PullThrough
+
+struct TagListHandler: Sendable {
+    /// The most tags in one answer, whatever `n` says.
+    private static let most = 1000
+
+    let cache: PullThroughCache
+
+    func respond(to request: Request, in repository: Repository) async -> Response {
+        var page = Page(last: request.queryValue("last"))
+        if let text = request.queryValue("n") {
+            guard let number = Int(text), number >= 0 else {
+                return ErrorMapping.response(
+                    .badRequest, .paginationNumberInvalid, "n must be a whole number, not \(text)")
+            }
+            page.count = min(number, Self.most)
+        }
+        do throws(Refusal) {
+            let (list, status, failure) = try await cache.tags(in: repository, query: page.query)
+            var fields: HTTPFields = [.contentType: "application/json", .cacheStatus: "\(status)"]
+            if let failure, let error = failure.proxyError {
+                fields[.proxyStatus] = "\(ProxyStatus(error: error, details: failure.message))"
+                fields[.warning] = "299 - \"only the tags known to this mirror\""
+            }
+            switch list {
+            case .passedOn(let bytes, let link):
+                if let next = link.flatMap(Page.init(link:)) { fields[.link] = next.link(request.path) }
+                return Response(status: .ok, fields: fields, body: .bytes(bytes))
+            case .known(let tags):
+                let (shown, next) = page.cut(tags)
+                if let next { fields[.link] = next.link(request.path) }
+                return Response(status: .ok, fields: fields, body: .bytes(json(repository.name, shown)))
+            }
+        } catch {
+            return ErrorMapping.response(to: error, about: .name)
+        }
+    }
+
+    /// Names and tags have no character that JSON would escape.
+    private func json(_ name: RepositoryName, _ tags: [String]) -> [UInt8] {
+        let list = tags.map { "\"\($0)\"" }.joined(separator: ",")
+        return Array("{\"name\":\"\(name)\",\"tags\":[\(list)]}\n".utf8)
+    }
+}
+
+/// Where in a list of tags: after `last`, at most `count`.
+struct Page: Equatable, Sendable {
+    var count: Int?
+    var last: String?
+
+    init(count: Int? = nil, last: String? = nil) {
+        self.count = count
+        self.last = last
+    }
+
+    /// The next page as an upstream's `Link` names it. Only its numbers are taken: its host and path are the upstream's own.
+    init?(link: String) {
+        guard link.contains("rel=\"next\"") || link.contains("rel=next"),
+            let start = link.firstIndex(of: "<"), let end = link[start...].firstIndex(of: ">"),
+            let question = link[start..<end].firstIndex(of: "?")
+        else { return nil }
+        let target = Request(method: .get, path: "", query: String(link[link.index(after: question)..<end]))
+        guard let last = target.queryValue("last") else { return nil }
+        self.init(count: target.queryValue("n").flatMap { Int($0) }, last: last)
+    }
+
+    var query: String? {
+        let parts = [count.map { "n=\($0)" }, last.map { "last=\(Self.encoded($0))" }].compactMap { $0 }
+        return parts.isEmpty ? nil : parts.joined(separator: "&")
+    }
+
+    /// Relative to this mirror: RFC 8288, as the spec asks.
+    func link(_ path: String) -> String { "<\(path)?\(query ?? "")>; rel=\"next\"" }
+
+    /// This page of a sorted list, and the page after it if there is one.
+    func cut(_ tags: [String]) -> (shown: [String], next: Page?) {
+        let rest = last.map { last in tags.drop { $0 <= last } } ?? tags[...]
+        guard let count, rest.count > count else { return (Array(rest), nil) }
+        let shown = Array(rest.prefix(count))
+        return (shown, shown.last.map { Page(count: count, last: $0) })
+    }
+
+    /// Percent-encoded but for what RFC 3986 §2.3 leaves alone.
+    private static func encoded(_ text: String) -> String {
+        text.utf8.reduce(into: "") { result, byte in
+            let scalar = Unicode.Scalar(byte)
+            if scalar.properties.isAlphabetic && byte < 128 || ("0"..."9").contains(scalar) || "-._~".unicodeScalars.contains(scalar) {
+                result.unicodeScalars.append(scalar)
+            } else {
+                let hex = String(byte, radix: 16, uppercase: true)
+                result += "%" + (hex.count == 1 ? "0" : "") + hex
+            }
+        }
+    }
+}

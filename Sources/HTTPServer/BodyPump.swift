@@ -1,0 +1,106 @@
+// A file's body on its way out: a follower on its connection's event loop, one region in flight.
+import NIOCore
+
+/// Asks the body how much can be read, hands that to `sendfile`, and waits for the kernel to take it before it asks
+/// again: a slow client slows nobody, and no byte comes to user space.
+///
+/// ```
+/// advance ─ nothing to read ─→ waiting for the body ─ its call, or the pace ─→ advance
+///    └───── a piece ─→ in flight ─ taken ─→ advance
+///    └───── at the end ─→ finished          └ failed ─→ stopped by the connection, which is gone
+///    └───── broken, or shorter than promised ─→ the connection is reset
+/// ```
+final class BodyPump {
+    /// `nil` once stopped. A waker may keep the pump for long after that, but not the file open.
+    private var body: FileBody?
+    private let isChunked: Bool
+    /// NIO's view of the descriptor. `body.file` owns it, so this one must give it up unclosed before it goes.
+    private let handle: NIOFileHandle
+    private var offset: Int64
+    /// `nil` once stopped: nothing happens after that, whoever calls.
+    private var connection: Connection?
+    private var isInFlight = false
+    private var isWaiting = false
+
+    /// What has just landed is in the page cache: a large piece blocks nobody, and blocks on the socket and so lets the
+    /// loop poll. A stored file may have to be read from the disk while the whole loop waits: less at a time.
+    private static let landingPiece: Int64 = 1 << 20
+    private static let storedPiece: Int64 = 256 << 10
+    /// After a piece smaller than this from a body still growing, the next is taken a little later: many small writes
+    /// upstream become few here, and the first byte is still sent at once.
+    private static let paceBelow: Int64 = 64 << 10
+    private static let pace = TimeAmount.milliseconds(5)
+
+    init(_ body: FileBody, isChunked: Bool, connection: Connection) {
+        self.body = body
+        self.isChunked = isChunked
+        self.connection = connection
+        offset = body.start
+        handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: body.file.descriptor)
+    }
+
+    func start() {
+        advance()
+    }
+
+    /// The response has ended one way or another. A region still queued fails with EBADF, on a channel that is dead.
+    func stop() {
+        guard connection != nil else { return }
+        connection = nil
+        // It throws only if the handle is closed (nobody else has it) or inside a sendfile, which runs on this loop.
+        _ = try? handle.takeDescriptorOwnership()
+        body = nil
+    }
+
+    private func advance() {
+        guard let connection, let body, !isInFlight, !isWaiting else { return }
+        if let end = body.end, offset >= end { return finish() }
+
+        let me = NIOLoopBound(self, eventLoop: connection.table.loop)
+        let view = body.view(offset, offset + 1, connection.table.waker) { me.value.resume() }
+        if view.ending == .broken { return connection.reset(as: .broken) }
+
+        let readable = min(view.available, body.end ?? .max)
+        guard offset < readable else {
+            switch view.ending {
+            case nil: isWaiting = true
+            case .complete where body.end == nil: finish()
+            case .complete, .broken: connection.reset(as: .broken)
+            }
+            return
+        }
+        let piece = offset..<min(readable, offset + (view.ending == nil ? Self.landingPiece : Self.storedPiece))
+        // A region past the end of the file would never end: sendfile(2) returns 0, and NIO waits.
+        guard let size = body.file.size, piece.upperBound <= size else { return connection.reset(as: .broken) }
+        send(piece, mayGrow: view.ending == nil)
+    }
+
+    private func send(_ piece: Range<Int64>, mayGrow: Bool) {
+        guard let connection else { return }
+        let length = piece.upperBound - piece.lowerBound
+        let region = FileRegion(
+            fileHandle: handle, readerIndex: Int(piece.lowerBound), endIndex: Int(piece.upperBound))
+        isInFlight = true
+        connection.writeBody(.fileRegion(region), length: length, isChunked: isChunked) {
+            self.isInFlight = false
+            self.offset = piece.upperBound
+            self.rest(mayGrow && length < Self.paceBelow && self.offset < self.body?.end ?? .max)
+        }
+    }
+
+    private func rest(_ isPaced: Bool) {
+        guard isPaced, let connection else { return advance() }
+        isWaiting = true
+        connection.table.loop.assumeIsolated().scheduleTask(in: Self.pace) { self.resume() }
+    }
+
+    private func resume() {
+        isWaiting = false
+        advance()
+    }
+
+    private func finish() {
+        guard let connection else { return }
+        connection.finishBody(isChunked: isChunked)
+    }
+}

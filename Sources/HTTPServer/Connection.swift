@@ -1,0 +1,337 @@
+// One client's connection on its event loop: requests in, one at a time answered, in order.
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+
+/// ```
+/// waiting ─ head, body dropped ─→ answering ─ response handed over ─→ next queued request, or waiting
+///                                     └ last response ─→ closed, or lingering if the client may still be sending
+/// ```
+/// While it answers, it reads no more (only what one read had already brought is queued), so a client that sends
+/// without end waits in its own socket buffer.
+final class Connection: ChannelDuplexHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = IOData
+    typealias OutboundOut = IOData
+
+    private enum Receiving {
+        case head
+        /// A body of so many bytes yet, to be dropped before the request gets its turn.
+        case body(Arrival, received: Int)
+        /// The rest of a body whose request is already being answered.
+        case rest
+    }
+
+    /// Requests that may wait behind one. Only a client that sends a great many and then closes its side gets there:
+    /// NIO then reads all there is. What is beyond is not answered, and the connection ends.
+    private static let queueLimit = 256
+
+    let table: ConnectionTable
+    private(set) var context: ChannelHandlerContext?
+    private(set) var deadline = NIODeadline.distantFuture
+    private(set) var current: Exchange?
+    private var peer = ""
+    private var admission = ConnectionLimits.Admission.dropped
+    private var receiving = Receiving.head
+    private var queue: [Arrival] = []
+    private var isHeadUnderWay = false
+    private var hasServed = false
+    private var isAdvancing = false
+    private var isReadHeld = false
+    private var isInputClosed = false
+    private var isInputUnread = false
+    private var isLingering = false
+    /// Whatever else arrives is dropped unread.
+    private(set) var isDeaf = false
+    /// Owned by `ResponseWriter.swift`.
+    var output = Output()
+
+    init(table: ConnectionTable) {
+        self.table = table
+    }
+
+    /// Whether the next byte belongs to a head, not to a body.
+    var awaitsHead: Bool {
+        if case .head = receiving { true } else { false }
+    }
+
+    /// Told by the decoder after each read.
+    func headIsUnderWay(_ isUnderWay: Bool) {
+        guard isUnderWay != isHeadUnderWay else { return }
+        isHeadUnderWay = isUnderWay
+        if isUnderWay, current == nil { deadline = .now() + table.timeouts.header }
+    }
+
+    // MARK: Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isDeaf else { return }
+        switch unwrapInboundIn(data) {
+        case .head(let head): take(head)
+        case .body(let bytes): drop(bytes.readableBytes)
+        case .end:
+            if case .body(let arrival, _) = receiving { admit(arrival) }
+            receiving = .head
+        }
+    }
+
+    private func take(_ head: HTTPRequestHead) {
+        isHeadUnderWay = false
+        let arrival = Arrival(head, peer: peer, id: table.makeID(), began: .now())
+        let limit = table.configuration.discardLimit
+        if arrival.refusal != nil || arrival.bodyLength ?? 0 > limit { return admitUnread(arrival) }
+        receiving = .body(arrival, received: 0)
+        guard arrival.bodyLength != 0 else { return }
+        if current == nil {
+            deadline = arrival.began + table.timeouts.header
+            continueIfExpected()
+        }
+    }
+
+    private func drop(_ length: Int) {
+        guard case .body(let arrival, let before) = receiving else { return }
+        let received = before + length
+        guard received <= table.configuration.discardLimit else { return admitUnread(arrival) }
+        receiving = .body(arrival, received: received)
+    }
+
+    /// RFC 9110 §10.1.1. In a pipeline the 100 waits for the responses before it.
+    private func continueIfExpected() {
+        guard case .body(let arrival, received: 0) = receiving, arrival.expectsContinue, let context else { return }
+        let interim = ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n")
+        context.writeAndFlush(wrapOutboundOut(.byteBuffer(interim)), promise: nil)
+    }
+
+    /// A request whose body will not be read to its end: the last of this connection.
+    private func admitUnread(_ arrival: Arrival) {
+        var arrival = arrival
+        arrival.isPersistent = false
+        receiving = .rest
+        isInputUnread = true
+        admit(arrival)
+    }
+
+    private func admit(_ arrival: Arrival) {
+        var arrival = arrival
+        if queue.count == Self.queueLimit {
+            arrival.isPersistent = false
+            isInputUnread = true
+        }
+        isDeaf = !arrival.isPersistent
+        queue.append(arrival)
+        advance()
+    }
+
+    /// Gives requests their turn until one has to wait. A loop, not a recursion: memory may answer all of a pipeline.
+    private func advance() {
+        guard !isAdvancing else { return }
+        isAdvancing = true
+        while current == nil, !isLingering, context?.channel.isActive == true, !queue.isEmpty {
+            begin(Exchange(queue.removeFirst()))
+        }
+        isAdvancing = false
+        if current == nil, queue.isEmpty { rest() }
+    }
+
+    private func begin(_ exchange: Exchange) {
+        current = exchange
+        let arrival = exchange.arrival
+        if let refusal = arrival.refusal { return answer(exchange, refusal, isLast: true) }
+        if table.isDraining {
+            return answer(exchange, .plain(.serviceUnavailable, "stopping", retryAfter: 1), isLast: true)
+        }
+        if admission == .refused {
+            return answer(exchange, .plain(.serviceUnavailable, "too many connections", retryAfter: 1), isLast: true)
+        }
+        if let response = table.responder.ready(arrival.request) { return answer(exchange, response) }
+
+        deadline = isInputClosed ? .now() + table.timeouts.header : .distantFuture
+        let loop = table.loop
+        let bound = NIOLoopBound((self, exchange), eventLoop: loop)
+        exchange.task = Task { [responder = table.responder, request = arrival.request] in
+            let response = await responder.respond(to: request)
+            loop.execute {
+                let (connection, exchange) = bound.value
+                connection.deliver(response, to: exchange)
+            }
+        }
+    }
+
+    private func deliver(_ response: Response, to exchange: Exchange) {
+        guard exchange === current, context?.channel.isActive == true else {
+            response.observer?.ended(.clientLeft)
+            return
+        }
+        answer(exchange, response)
+    }
+
+    private func answer(_ exchange: Exchange, _ response: Response, isLast: Bool = false) {
+        let framing = Framing(response, isHTTP10: exchange.arrival.isHTTP10)
+        let ends =
+            isLast || !exchange.arrival.isPersistent || framing == .untilClose || table.isDraining
+            || (isInputClosed && queue.isEmpty) || response.fields[.connection]?.lowercased() == "close"
+        exchange.answered(by: response, isLast: ends)
+        if ends { isDeaf = true }
+        hasServed = true
+        write(response, framing, for: exchange)
+    }
+
+    // MARK: Ends
+
+    /// The current response was handed to the kernel whole.
+    func responseEnded() {
+        guard let exchange = current else { return }
+        end(exchange, .complete)
+        guard exchange.isLast else { return advance() }
+        // Only a client that asked for the close is known to send no more.
+        if exchange.arrival.isPersistent { isInputUnread = true }
+        leave()
+    }
+
+    private func end(_ exchange: Exchange, _ ending: ResponseEnding) {
+        output.pump?.stop()
+        output = Output()
+        current = nil
+        exchange.end(ending, log: table.log)
+    }
+
+    /// Nothing is asked: what was put off meanwhile happens now, and the clock is set.
+    private func rest() {
+        guard !isLingering, context?.channel.isActive == true else { return }
+        if isInputClosed || (table.isDraining && awaitsHead && !isHeadUnderWay) { return leave() }
+        let isWaited = isHeadUnderWay || !hasServed || !awaitsHead
+        deadline = .now() + (isWaited ? table.timeouts.header : table.timeouts.idle)
+        continueIfExpected()
+        if isReadHeld {
+            isReadHeld = false
+            context?.read()
+        }
+    }
+
+    /// Closes after the last response. If the client may still be sending, only our side at first: a close with unread
+    /// input is a reset (RFC 9112 §9.6), and that can overtake the response.
+    private func leave() {
+        guard let context, !isLingering else { return }
+        guard isInputUnread, !isInputClosed else { return context.close(promise: nil) }
+        isLingering = true
+        isDeaf = true
+        deadline = .now() + table.timeouts.linger
+        context.close(mode: .output, promise: nil)
+        if isReadHeld {
+            isReadHeld = false
+            context.read()
+        }
+    }
+
+    /// Ends the connection so that no client takes what it has for the whole: by RST.
+    func reset(as ending: ResponseEnding) {
+        if let exchange = current { end(exchange, ending) }
+        queue = []
+        isDeaf = true
+        setLinger(true)
+        context?.close(promise: nil)
+    }
+
+    /// The server is stopping. What is under way goes on; an idle connection has nothing to wait for.
+    func drain() {
+        if current == nil, queue.isEmpty { rest() }
+    }
+
+    /// `deadline` has passed.
+    func expire(at now: NIODeadline) {
+        if isLingering {
+            context?.close(promise: nil)
+        } else if let exchange = current {
+            if output.isInFlight { return checkStall(at: now) }
+            // Its side closed, and no answer in sight: a half-closed client is given up, like one that closed whole.
+            deadline = .distantFuture
+            if isInputClosed, exchange.response == nil { reset(as: .clientLeft) }
+        } else if isHeadUnderWay || !awaitsHead {
+            refuse(.init("request not received in time", status: .requestTimeout))
+        } else {
+            context?.close(promise: nil)
+        }
+    }
+
+    func setDeadline(_ deadline: NIODeadline) {
+        self.deadline = deadline
+    }
+
+    /// Answers what cannot be read, after what could.
+    private func refuse(_ refusal: Arrival.Refusal) {
+        guard !isDeaf else { return }
+        admitUnread(Arrival(refusal: refusal, peer: peer, id: table.makeID(), began: .now()))
+    }
+}
+
+// MARK: The channel's events
+
+extension Connection {
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        peer = context.remoteAddress.flatMap(Self.address) ?? "-"
+        admission = table.limits.enter(peer)
+        table.insert(self)
+        deadline = .now() + table.timeouts.header
+        guard case .dropped = admission else { return table.isDraining ? drain() : () }
+        reset(as: .broken)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        isDeaf = true
+        queue = []
+        if let exchange = current { end(exchange, .clientLeft) }
+        table.limits.leave(peer, admission)
+        table.remove(self)
+    }
+
+    /// Back-pressure: while a request is being answered, the next bytes stay in the socket.
+    func read(context: ChannelHandlerContext) {
+        if current != nil, !isLingering {
+            isReadHeld = true
+        } else {
+            context.read()
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event as? ChannelEvent == .inputClosed else { return }
+        isInputClosed = true
+        if isLingering || (current == nil && queue.isEmpty) { return context.close(promise: nil) }
+        // It may be gone or only have nothing more to say: TCP does not tell. It gets what is under way, but a task
+        // nobody may be waiting for is not waited for without end.
+        if let current, current.response == nil { deadline = .now() + table.timeouts.header }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch error {
+        case HeadMeter.Overflow.requestLine:
+            refuse(.init("request line too long", status: .uriTooLong))
+        case HeadMeter.Overflow.fields, HTTPParserError.headerOverflow:
+            refuse(.init("header fields too large", status: .requestHeaderFieldsTooLarge))
+        case HTTPParserError.invalidVersion:
+            refuse(.init("HTTP/1.0 and HTTP/1.1 are spoken here", status: .httpVersionNotSupported))
+        case HTTPParserError.invalidEOFState:
+            break  // In the middle of a request: `inputClosed` or `channelInactive` follows and ends it.
+        case is HTTPParserError:
+            refuse(.init("malformed request"))
+        case is ByteToMessageDecoderError:
+            break  // More bytes after an error that has been answered.
+        default:
+            context.close(promise: nil)  // The socket's own. A body under way is ended by RST: `setLinger`.
+        }
+    }
+
+    private static func address(_ address: SocketAddress) -> String? {
+        guard let text = address.ipAddress else { return nil }
+        // An IPv4 client of an IPv6 listener is the same client.
+        return text.hasPrefix("::ffff:") && text.contains(".") ? String(text.dropFirst(7)) : text
+    }
+}

@@ -1,0 +1,106 @@
+// The live connections of one event loop: their deadlines, their drain, and what they share.
+import NIOCore
+
+/// Confined to its event loop. One sweep for all connections instead of a timer each: an idle connection costs
+/// no scheduled task, and a request sets its deadlines by storing a number.
+final class ConnectionTable {
+    let loop: any EventLoop
+    let configuration: ServerConfiguration
+    let timeouts: Timeouts
+    let responder: any Responder
+    let limits: ConnectionLimits
+    let log: AccessLog
+    let waker: Waker
+    private let now: @Sendable () -> Int64
+    private var connections: [ObjectIdentifier: Connection] = [:]
+    private var drained: EventLoopPromise<Void>?
+    private var isSweeping = false
+    private var nextID: UInt64
+    private let idStride: UInt64
+    private var dateLine = DateLine()
+
+    init(
+        loop: any EventLoop, position: (index: Int, count: Int), configuration: ServerConfiguration,
+        responder: any Responder, limits: ConnectionLimits, log: AccessLog, now: @escaping @Sendable () -> Int64
+    ) {
+        self.loop = loop
+        self.configuration = configuration
+        self.responder = responder
+        self.limits = limits
+        self.log = log
+        self.now = now
+        timeouts = Timeouts(configuration)
+        waker = Waker(id: ObjectIdentifier(loop)) { work in loop.execute(work) }
+        nextID = UInt64(position.index)
+        idStride = UInt64(position.count)
+    }
+
+    /// Whether the server is stopping: what is under way ends, what is asked now is answered 503.
+    var isDraining: Bool { drained != nil }
+
+    var date: String { dateLine.text(at: now()) }
+
+    /// The loops count in steps of their number, each from its own start: unique without a lock.
+    func makeID() -> UInt64 {
+        nextID += idStride
+        return nextID
+    }
+
+    func insert(_ connection: Connection) {
+        connections[ObjectIdentifier(connection)] = connection
+        scheduleSweep()
+    }
+
+    func remove(_ connection: Connection) {
+        connections[ObjectIdentifier(connection)] = nil
+        if connections.isEmpty { drained?.succeed() }
+    }
+
+    /// Lets responses in flight end for so long, then resets what is left. The future ends with the last connection.
+    func drain(within time: TimeAmount) -> EventLoopFuture<Void> {
+        if let drained { return drained.futureResult }
+        let promise = loop.makePromise(of: Void.self)
+        drained = promise
+        guard !connections.isEmpty else {
+            promise.succeed()
+            return promise.futureResult
+        }
+        for connection in Array(connections.values) { connection.drain() }
+        let deadline = loop.assumeIsolated().scheduleTask(in: time) { self.resetAll() }
+        promise.futureResult.assumeIsolated().whenComplete { _ in deadline.cancel() }
+        return promise.futureResult
+    }
+
+    func resetAll() {
+        for connection in Array(connections.values) { connection.reset(as: .broken) }
+    }
+
+    private func scheduleSweep() {
+        guard !isSweeping, !connections.isEmpty else { return }
+        isSweeping = true
+        loop.assumeIsolated().scheduleTask(in: timeouts.sweep) {
+            self.isSweeping = false
+            let now = NIODeadline.now()
+            for connection in self.connections.values.filter({ $0.deadline <= now }) { connection.expire(at: now) }
+            self.scheduleSweep()
+        }
+    }
+}
+
+/// The configured durations as NIO has them.
+struct Timeouts {
+    let header: TimeAmount
+    let idle: TimeAmount
+    let stall: TimeAmount
+    /// How often deadlines are looked at, and so how late one may be noticed: a quarter of the shortest, at most 1 s.
+    let sweep: TimeAmount
+    /// How long a connection that is being closed is read on, so that its last response is not lost to a reset.
+    let linger = TimeAmount.seconds(2)
+
+    init(_ configuration: ServerConfiguration) {
+        header = TimeAmount(configuration.headerTimeout)
+        idle = TimeAmount(configuration.idleTimeout)
+        stall = TimeAmount(configuration.clientStallTimeout)
+        sweep = max(.milliseconds(5), min(.seconds(1), .nanoseconds(min(header, idle, stall).nanoseconds / 4)))
+    }
+}

@@ -1,0 +1,139 @@
+// The server as a service: it binds, accepts, and drains on graceful shutdown.
+import Glibc
+package import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import Synchronization
+
+/// HTTP/1.1 and 1.0 on the process's event loops, one listener a loop and address.
+package final class HTTPServer: Service {
+    private struct State {
+        var listeners: [any Channel] = []
+        var tables: [NIOLoopBound<ConnectionTable>] = []
+        var addresses: [BoundAddress] = []
+    }
+
+    private let configuration: ServerConfiguration
+    private let responder: any Responder
+    private let logger: Logger
+    private let now: @Sendable () -> Int64
+    /// The process's own, never shut down: a fill may wake a connection's loop long after the connection.
+    private let group = MultiThreadedEventLoopGroup.singleton
+    private let state = Mutex(State())
+
+    /// - Parameter now: the wall clock in Unix seconds, for the `Date` field.
+    package init(
+        configuration: ServerConfiguration, responder: any Responder, logger: Logger,
+        now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
+    ) {
+        self.configuration = configuration
+        self.responder = responder
+        self.logger = logger
+        self.now = now
+    }
+
+    /// Opens the listeners; connections are served from then on.
+    ///
+    /// - Returns: the addresses in the configuration's order, each with the port it got.
+    /// - Throws: `IOError` if an address is taken, also by another process that would share it, or cannot be had.
+    package func bind() async throws -> [BoundAddress] {
+        let wanted = try configuration.addresses.map { try SocketAddress.makeAddressResolvingHost($0.host, port: $0.port) }
+        for address in wanted { try Self.probe(address) }
+        let tables = try await makeTables()
+        do {
+            for (address, named) in zip(wanted, configuration.addresses) {
+                var address = address
+                for table in tables {
+                    let listener = try await Pipeline.listen(on: address, table: table, loop: table.eventLoop)
+                    state.withLock { $0.listeners.append(listener) }
+                    // The kernel chose a port for the first; the others join it.
+                    address = listener.localAddress ?? address
+                }
+                let bound = BoundAddress(host: named.host, port: address.port ?? named.port)
+                state.withLock { $0.addresses.append(bound) }
+            }
+        } catch {
+            await closeListeners()
+            throw error
+        }
+        state.withLock { $0.tables = tables }
+        return state.withLock { $0.addresses }
+    }
+
+    /// Serves until the service group shuts down gracefully, then drains; a cancelled task resets what is left.
+    package func run() async throws {
+        if state.withLock({ $0.addresses.isEmpty }) { _ = try await bind() }
+        do {
+            try await gracefulShutdown()
+        } catch is CancellationError {
+            // Cancelled without grace: `stop` sees that and does not wait.
+        }
+        await stop()
+    }
+
+    /// Stops listening, lets responses in flight end within the configured time, and resets what is left.
+    private func stop() async {
+        await closeListeners()
+        let tables = state.withLock { $0.tables }
+        await withTaskCancellationHandler {
+            await withTaskGroup(of: Void.self) { group in
+                for table in tables {
+                    let time = TimeAmount(configuration.drain)
+                    let drained = table.eventLoop.flatSubmit { table.value.drain(within: time) }
+                    // It never fails.
+                    group.addTask { try? await drained.get() }
+                }
+            }
+        } onCancel: {
+            for table in tables {
+                table.eventLoop.execute {
+                    _ = table.value.drain(within: .zero)
+                    table.value.resetAll()
+                }
+            }
+        }
+    }
+
+    private func closeListeners() async {
+        let listeners = state.withLock { state in
+            defer { state.listeners = [] }
+            return state.listeners
+        }
+        // A listener that is closed already is what we want.
+        for listener in listeners { try? await listener.close() }
+    }
+
+    private func makeTables() async throws -> [NIOLoopBound<ConnectionTable>] {
+        let limits = ConnectionLimits(
+            total: configuration.connections, perAddress: configuration.connectionsPerAddress)
+        let loops = Array(group.makeIterator())
+        var tables: [NIOLoopBound<ConnectionTable>] = []
+        for (index, loop) in loops.enumerated() {
+            let table = try await loop.submit { [configuration, responder, logger, now] in
+                let table = ConnectionTable(
+                    loop: loop, position: (index, loops.count), configuration: configuration, responder: responder,
+                    limits: limits, log: AccessLog(logger: logger), now: now)
+                return NIOLoopBound(table, eventLoop: loop)
+            }.get()
+            tables.append(table)
+        }
+        return tables
+    }
+
+    /// Fails if anyone else listens there. The listeners themselves would not notice: SO_REUSEPORT shares the port with
+    /// every process of the same user.
+    private static func probe(_ address: SocketAddress) throws {
+        guard address.port != 0 else { return }
+        try address.withSockAddr { pointer, length in
+            let descriptor = socket(CInt(pointer.pointee.sa_family), CInt(SOCK_STREAM.rawValue), 0)
+            guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
+            defer { close(descriptor) }
+            var isReused: CInt = 1
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &isReused, socklen_t(MemoryLayout<CInt>.size))
+            guard Glibc.bind(descriptor, pointer, socklen_t(length)) == 0 else {
+                throw IOError(errnoCode: errno, reason: "bind")
+            }
+        }
+    }
+}

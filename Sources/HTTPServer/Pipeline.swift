@@ -1,0 +1,38 @@
+// What a connection is made of, and what a listener is: the only file that puts NIO's handlers together.
+import Glibc
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+enum Pipeline {
+    /// Listens on one event loop; the connections stay on it.
+    ///
+    /// With one listener a loop (SO_REUSEPORT) a new connection never hops between threads.
+    static func listen(
+        on address: SocketAddress, table: NIOLoopBound<ConnectionTable>, loop: any EventLoop
+    ) async throws -> any Channel {
+        try await ServerBootstrap(group: loop)
+            .serverChannelOption(.backlog, value: 4_096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
+            // Inherited by what is accepted, which saves a call each.
+            .serverChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.recvAllocator, value: receive)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try configure(channel, table.value) }
+            }
+            .bind(to: address).get()
+    }
+
+    /// Requests are small, and every idle connection keeps one of these.
+    private static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
+
+    /// No response encoder and no pipelining handler: `ResponseHead` writes, and `Connection` keeps the order.
+    private static func configure(_ channel: any Channel, _ table: ConnectionTable) throws {
+        let connection = Connection(table: table)
+        let decoder = RequestDecoder(connection: connection, headLimit: table.configuration.headLimit)
+        try channel.pipeline.syncOperations.addHandlers([ByteToMessageHandler(decoder), connection])
+    }
+}

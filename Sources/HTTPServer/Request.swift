@@ -1,0 +1,69 @@
+// One request as the responder sees it: parsed at the door, its target still undecoded.
+package import HTTPTypes
+
+package struct Request: Sendable {
+    package let method: HTTPRequest.Method
+    /// The target's path as sent: undecoded, undotted, so that `%2f` and `..` are still to be seen and refused.
+    package let path: String
+    /// What follows the first `?`, undecoded; `nil` if there is none.
+    package let query: String?
+    package let fields: HTTPFields
+    /// The client's IP address; an IPv4 one in dotted form also on an IPv6 listener.
+    package let peer: String
+    /// Unique in this process; the `id` of the access log.
+    package let id: UInt64
+
+    package init(
+        method: HTTPRequest.Method, path: String, query: String? = nil, fields: HTTPFields = [:],
+        peer: String = "127.0.0.1", id: UInt64 = 0
+    ) {
+        self.method = method
+        self.path = path
+        self.query = query
+        self.fields = fields
+        self.peer = peer
+        self.id = id
+    }
+
+    /// The first value of a query parameter, percent-decoded (`+` is a space, as form encoders write it).
+    ///
+    /// `nil` if it is absent or does not decode to UTF-8; `""` if it is there without a value.
+    package func queryValue(_ name: String) -> String? {
+        guard let query else { return nil }
+        for pair in query.utf8.split(separator: UInt8(ascii: "&")) {
+            let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
+            guard Self.decoded(pair[..<equals]) == name else { continue }
+            return equals == pair.endIndex ? "" : Self.decoded(pair[pair.index(after: equals)...])
+        }
+        return nil
+    }
+
+    private static func decoded(_ text: Substring.UTF8View) -> String? {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.count)
+        var rest = text[...]
+        while let byte = rest.popFirst() {
+            switch byte {
+            case UInt8(ascii: "+"):
+                bytes.append(UInt8(ascii: " "))
+            case UInt8(ascii: "%"):
+                guard let high = rest.popFirst()?.hexValue, let low = rest.popFirst()?.hexValue else { return nil }
+                bytes.append(high << 4 | low)
+            default:
+                bytes.append(byte)
+            }
+        }
+        return String(validating: bytes, as: UTF8.self)
+    }
+}
+
+extension UInt8 {
+    fileprivate var hexValue: UInt8? {
+        switch self {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): self - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): self - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): self - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+}

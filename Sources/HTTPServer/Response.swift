@@ -1,0 +1,48 @@
+// One answer: status, fields, body, and who wants to know how it went.
+package import HTTPTypes
+
+package struct Response: Sendable {
+    package var status: HTTPResponse.Status
+    /// Framing is the server's: `Transfer-Encoding` is dropped, and `Content-Length` is the body's own (an answer to
+    /// HEAD may name another). `Connection: close` is obeyed.
+    package var fields: HTTPFields
+    package var body: ResponseBody
+    package var observer: (any ResponseObserver)?
+    /// Further keys for the access line, in this order.
+    package var logged: [(key: String, value: String)]
+
+    package init(
+        status: HTTPResponse.Status, fields: HTTPFields = [:], body: ResponseBody = .empty,
+        observer: (any ResponseObserver)? = nil, logged: [(key: String, value: String)] = []
+    ) {
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.observer = observer
+        self.logged = logged
+    }
+
+    /// A few words in plain text: what the server says on its own behalf.
+    static func plain(_ status: HTTPResponse.Status, _ text: String, retryAfter seconds: Int? = nil) -> Response {
+        var fields: HTTPFields = [.contentType: "text/plain; charset=utf-8"]
+        if let seconds { fields[.retryAfter] = "\(seconds)" }
+        return Response(status: status, fields: fields, body: .bytes(Array("\(text)\n".utf8)))
+    }
+}
+
+/// Told how a response fares, on its connection's event loop: be quick, never block.
+package protocol ResponseObserver: Sendable {
+    /// So many more bytes of the body were handed to the kernel.
+    func sent(_ bytes: Int64)
+    /// Called exactly once for each response the responder made, also when there was nobody left to send it to.
+    func ended(_ ending: ResponseEnding)
+}
+
+package enum ResponseEnding: Sendable, Equatable {
+    /// Everything was handed to the kernel.
+    case complete
+    /// The client went away, or took no byte for the stall timeout.
+    case clientLeft
+    /// The body broke, or the server stopped before its end; the client saw a reset, not an end.
+    case broken
+}

@@ -1,0 +1,93 @@
+// A response's head in bytes, and how its body is delimited.
+import HTTPTypes
+import NIOCore
+
+/// RFC 9112 §6: how the client finds the body's end.
+enum Framing: Equatable {
+    /// No body, whatever the fields say: 1xx, 204, 304.
+    case none
+    case length(Int64)
+    case chunked
+    /// HTTP/1.0 knows nothing better. A body that breaks is reset, so the end is only ever a whole body's.
+    case untilClose
+
+    init(_ response: Response, isHTTP10: Bool) {
+        let code = response.status.code
+        guard code >= 200, code != 204, code != 304 else {
+            self = .none
+            return
+        }
+        switch response.body {
+        case .empty: self = .length(0)
+        case .bytes(let bytes): self = .length(Int64(bytes.count))
+        case .file(let file): self = file.length.map(Framing.length) ?? (isHTTP10 ? .untilClose : .chunked)
+        }
+    }
+}
+
+struct ResponseHead {
+    let response: Response
+    let framing: Framing
+    let isHEAD: Bool
+    let isHTTP10: Bool
+    let isLast: Bool
+
+    /// Written here and not by NIO's encoder: the fields go into the buffer as they are, with no list of strings
+    /// between, and a small body follows its head in the same buffer and the same `write(2)`.
+    func write(into buffer: inout ByteBuffer, date: String) {
+        buffer.writeStaticString("HTTP/1.1 ")
+        buffer.writeString(String(response.status.code))
+        buffer.writeStaticString(" ")
+        buffer.writeString(response.status.reasonPhrase)
+        buffer.writeStaticString("\r\n")
+        var hasDate = false
+        var length: HTTPField?
+        for field in response.fields {
+            switch field.name {
+            case .connection, .transferEncoding: continue
+            case .contentLength: length = field
+            case .date:
+                hasDate = true
+                fallthrough
+            default:
+                Self.write(field, into: &buffer)
+            }
+        }
+        if !hasDate {
+            buffer.writeStaticString("Date: ")
+            buffer.writeString(date)
+            buffer.writeStaticString("\r\n")
+        }
+        writeFraming(into: &buffer, announced: length)
+        if isLast {
+            buffer.writeStaticString("Connection: close\r\n")
+        } else if isHTTP10 {
+            buffer.writeStaticString("Connection: keep-alive\r\n")
+        }
+        buffer.writeStaticString("\r\n")
+    }
+
+    private func writeFraming(into buffer: inout ByteBuffer, announced length: HTTPField?) {
+        switch framing {
+        case .none, .untilClose:
+            break
+        case _ where isHEAD && length != nil:
+            // RFC 9110 §9.3.2: what GET would have said, even if nobody made that body.
+            if let length { Self.write(length, into: &buffer) }
+        case .length(let length):
+            buffer.writeStaticString("Content-Length: ")
+            buffer.writeString(String(length))
+            buffer.writeStaticString("\r\n")
+        case .chunked:
+            buffer.writeStaticString("Transfer-Encoding: chunked\r\n")
+        }
+    }
+
+    private static func write(_ field: HTTPField, into buffer: inout ByteBuffer) {
+        buffer.writeString(field.name.rawName)
+        buffer.writeStaticString(": ")
+        // HTTPTypes has made spaces of CR, LF and NUL: a value cannot end its line.
+        field.withUnsafeBytesOfValue { _ = buffer.writeBytes($0) }
+        buffer.writeStaticString("\r\n")
+    }
+}

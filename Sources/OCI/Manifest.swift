@@ -1,0 +1,175 @@
+// What is read of a manifest or an image index. Its bytes are kept as they came and never encoded again.
+
+import FoundationEssentials
+
+/// Why some bytes are no manifest that may be stored or served. Nothing in it quotes the document at length.
+package enum ManifestError: Error, Equatable, Sendable {
+    case notJSONObject
+    /// Docker's format of before 2016, whose digest depends on its signature. Refused: 404 `MANIFEST_UNKNOWN`.
+    case schema1
+    /// It can be read as a manifest and as an index, so two clients could see two things (CVE-2021-41190).
+    case ambiguous
+    /// Over `Manifest.sizeLimit`; the payload is its size in bytes.
+    case tooLarge(Int)
+    /// The member that is wrong, and how: `layers[2].size: negative`.
+    case malformed(String)
+}
+
+/// - Source: image-spec v1.1 "Image Manifest", "Image Index"; Docker's "Image Manifest V 2, Schema 2".
+package struct Manifest: Sendable {
+    package enum Kind: Sendable { case manifest, index, other }
+
+    /// Bytes; distribution-spec v1.1 "Pushing Manifests" asks registries to take 4 MiB, and nobody makes larger ones.
+    package static let sizeLimit = 4 << 20
+
+    /// `other`: a JSON object that names neither layers nor children. It is stored and served like any manifest.
+    package let kind: Kind
+    package let mediaType: MediaType
+    package let config: Descriptor?
+    package let layers: [Descriptor]
+    /// The children of an index.
+    package let manifests: [Descriptor]
+    package let subject: Descriptor?
+    package let artifactType: MediaType?
+
+    /// Reads a manifest.
+    ///
+    /// The document's own `mediaType` counts before `declaredType`, since the digest covers only that. Types that
+    /// nobody here knows are kept. Members that are not needed are not looked at.
+    ///
+    /// - Parameters:
+    ///   - bytes: the document; whether it matches a digest is the caller's affair.
+    ///   - declaredType: the `Content-Type` it came with.
+    package init(parsing bytes: [UInt8], declaredType: MediaType?) throws(ManifestError) {
+        guard bytes.count <= Self.sizeLimit else { throw .tooLarge(bytes.count) }
+        if let declaredType, declaredType.isSchema1 { throw .schema1 }
+        let document = try Self.document(bytes)
+        if document.isSchema1 { throw .schema1 }
+        if document.hasManifests && document.hasLayers { throw .ambiguous }
+
+        let hinted = declaredType.flatMap { $0.isGeneric ? nil : $0 }
+        if let type = document.mediaType ?? hinted {
+            if type.isIndex && document.hasLayers || type.isManifest && document.hasManifests { throw .ambiguous }
+            mediaType = type
+        } else if document.hasManifests {
+            mediaType = .ociIndex
+        } else if document.hasLayers {
+            mediaType = .ociManifest
+        } else {
+            mediaType = declaredType ?? .json
+        }
+        if document.hasManifests || mediaType.isIndex {
+            kind = .index
+        } else if document.hasLayers || mediaType.isManifest {
+            kind = .manifest
+        } else {
+            kind = .other
+        }
+        config = document.config
+        layers = document.layers
+        manifests = document.manifests
+        subject = document.subject
+        artifactType = document.artifactType
+    }
+
+    /// What serving this document lets a client fetch from the same repository: children, config and layers, but no
+    /// layer that may not be distributed, nothing with `urls`, and never the subject.
+    package var linked: [Descriptor] {
+        (manifests + (config.map { [$0] } ?? []) + layers).filter(\.isDistributable)
+    }
+
+    private static func document(_ bytes: [UInt8]) throws(ManifestError) -> Document {
+        // The decoder would also take UTF-16 and a byte order mark; no client does.
+        let blanks = Set(" \t\r\n".utf8)
+        guard bytes.first(where: { !blanks.contains($0) }) == UInt8(ascii: "{"), !bytes.contains(0) else {
+            throw .notJSONObject
+        }
+        do {
+            return try JSONDecoder().decode(Document.self, from: Data(bytes))
+        } catch let error as DecodingError {
+            throw ManifestError(error)
+        } catch {
+            throw .notJSONObject
+        }
+    }
+}
+
+/// Any number, even one that no type can hold.
+private struct SchemaVersion: Decodable {
+    let value: Double
+
+    init(from decoder: any Decoder) throws {
+        do {
+            value = try decoder.singleValueContainer().decode(Double.self)
+        } catch let error where !(error is DecodingError) {
+            value = .infinity
+        }
+    }
+}
+
+/// The members that are read, with their presence: `"layers": null` is present, as it is for containerd.
+private struct Document: Decodable {
+    enum Key: String, CodingKey {
+        case schemaVersion, mediaType, artifactType, config, layers, blobs, manifests, subject, fsLayers
+    }
+
+    let isSchema1: Bool
+    let hasLayers: Bool
+    let hasManifests: Bool
+    let mediaType: MediaType?
+    let artifactType: MediaType?
+    let config: Descriptor?
+    let layers: [Descriptor]
+    let manifests: [Descriptor]
+    let subject: Descriptor?
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Key.self)
+        let type = try container.decodeIfPresent(String.self, forKey: .mediaType)
+        mediaType = type.flatMap { MediaType(field: $0) }
+        // A number beyond all bounds is not 1 either.
+        let version = try container.decodeIfPresent(SchemaVersion.self, forKey: .schemaVersion)?.value
+        isSchema1 = version == 1 || container.contains(.fsLayers) || mediaType?.isSchema1 == true
+        hasLayers = container.contains(.layers) || container.contains(.blobs)
+        hasManifests = container.contains(.manifests)
+        guard !isSchema1, !(hasLayers && hasManifests) else {
+            (artifactType, config, layers, manifests, subject) = (nil, nil, [], [], nil)
+            return
+        }
+        artifactType = try container.decodeIfPresent(MediaType.self, forKey: .artifactType)
+        config = try container.decodeIfPresent(Descriptor.self, forKey: .config)
+        layers =
+            try container.decodeIfPresent([Descriptor].self, forKey: .layers)
+            ?? container.decodeIfPresent([Descriptor].self, forKey: .blobs) ?? []
+        manifests = try container.decodeIfPresent([Descriptor].self, forKey: .manifests) ?? []
+        subject = try container.decodeIfPresent(Descriptor.self, forKey: .subject)
+    }
+}
+
+extension ManifestError {
+    /// The decoder's complaint in one short line.
+    fileprivate init(_ error: DecodingError) {
+        switch error {
+        case .typeMismatch(_, let context): self.init(context, "of the wrong type")
+        case .valueNotFound(_, let context): self.init(context, "null")
+        case .keyNotFound(let key, let context): self.init(context, "has no \(key.stringValue)")
+        case .dataCorrupted(let context): self.init(context, context.debugDescription)
+        @unknown default: self = .malformed("unreadable")
+        }
+    }
+
+    private init(_ context: DecodingError.Context, _ complaint: String) {
+        guard !context.codingPath.isEmpty else {
+            self = .notJSONObject
+            return
+        }
+        let path = context.codingPath.reduce(into: "") { path, key in
+            if let index = key.intValue {
+                path += "[\(index)]"
+            } else {
+                path += (path.isEmpty ? "" : ".") + key.stringValue
+            }
+        }
+        self = .malformed("\(path.prefix(100)): \(complaint.prefix(100))")
+    }
+}

@@ -1,0 +1,147 @@
+// end-3 by digest: immutable, served from the store for ever (LRU aside), through the repositories that link it.
+
+package import HTTPSemantics
+import Logging
+package import OCI
+import Store
+import Upstream
+
+/// A manifest or index, byte for byte as the upstream gave it.
+package struct ManifestContent: Sendable {
+    package let digest: Digest
+    package let mediaType: MediaType
+    package let bytes: [UInt8]
+}
+
+package struct ManifestAnswer: Sendable {
+    package let content: ManifestContent
+    package var status: CacheStatus
+    /// Seconds since the upstream last confirmed the tag.
+    package var age: Int64 = 0
+    /// Why something no longer fresh is served, for people.
+    package var staleness: String?
+    /// What went wrong towards the upstream, if that is why.
+    package var failure: PullThroughError?
+}
+
+extension PullThroughCache {
+    package func manifest(_ reference: Reference, in repository: Repository) async throws(Refusal) -> ManifestAnswer {
+        let answer =
+            switch reference {
+            case .digest(let digest): try await manifest(digest, in: repository)
+            case .tag(let tag): try await manifest(tag, in: repository)
+            }
+        store.recordUse(answer.content.digest, lease: true)
+        return answer
+    }
+
+    func manifest(_ digest: Digest, in repository: Repository) async throws(Refusal) -> ManifestAnswer {
+        let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: false)
+        if let content = try await storedManifest(digest, in: repository) {
+            return ManifestAnswer(content: content, status: .hit)
+        }
+        try remembered(key)
+        let (result, isCollapsed) = await manifestFlights.run(key) { [self] in
+            await Result { () async throws(PullThroughError) in try await fetch(digest, in: repository, tag: nil) }
+        }
+        do throws(PullThroughError) {
+            let content = try result.get()
+            return ManifestAnswer(content: content, status: .miss(200, isStored: true, isCollapsed: isCollapsed))
+        } catch {
+            remember(error, for: key)
+            throw .missed(error, isCollapsed: isCollapsed)
+        }
+    }
+
+    /// The stored manifest, if this repository may serve it.
+    func storedManifest(_ digest: Digest, in repository: Repository) async throws(Refusal) -> ManifestContent? {
+        do throws(PullThroughError) {
+            return try await restated { () async throws(StoreError) in
+                try await store.gate.turn(digest) { () async throws(StoreError) in
+                    let knowledge = try await store.knowledge(of: digest, in: repository)
+                    guard knowledge.isLinked, let size = knowledge.storedSize, let type = knowledge.mediaType,
+                        let bytes = try await store.manifestBytes(digest, size: size)
+                    else { return nil }
+                    // Shown here because an index names it: from now on in its own right, and so what it names in turn.
+                    if !knowledge.hasOwnLink {
+                        try await store.link(digest, size: size, to: repository, isNamed: true)
+                    }
+                    return ManifestContent(digest: digest, mediaType: type, bytes: bytes)
+                }
+            }
+        } catch {
+            throw .missed(error)
+        }
+    }
+
+    /// Brings a manifest here by digest. One that is stored already, only not known to be this repository's, costs a HEAD, which
+    /// Docker Hub does not count as a pull, or nothing if the upstream has just named it.
+    ///
+    /// - Parameter tag: the tag by which the upstream has just named it.
+    func fetch(
+        _ digest: Digest, in repository: Repository, tag: Tag?
+    ) async throws(PullThroughError) -> ManifestContent {
+        let isStored = try await restated { () async throws(StoreError) in
+            let knowledge = try await store.knowledge(of: digest, in: repository)
+            return knowledge.storedSize != nil && knowledge.mediaType != nil
+        }
+        if isStored {
+            if tag == nil {
+                _ = try await asking(repository) { registry, name throws(UpstreamError) in
+                    try await registry.resolve(name, .digest(digest))
+                }
+            }
+            try await restated { () async throws(StoreError) in
+                try await store.link(digest, size: nil, to: repository, isNamed: false)
+                if let tag { try await store.set(tag, of: repository, to: digest) }
+            }
+            let stored = await Result { () async throws(Refusal) in try await storedManifest(digest, in: repository) }
+            if case .success(let content?) = stored { return content }
+        }
+        return try await download(.digest(digest), in: repository, tag: tag)
+    }
+
+    /// GETs a manifest, checks it and stores it.
+    func download(
+        _ reference: Reference, in repository: Repository, tag: Tag?
+    ) async throws(PullThroughError) -> ManifestContent {
+        let fetched = try await asking(repository) { registry, name throws(UpstreamError) in
+            try await registry.manifest(name, reference)
+        }
+        statistics.received(Int64(fetched.bytes.count))
+        let (content, manifest) = try checked(fetched, reference, of: repository.upstream)
+        let new = NewManifest(
+            digest: content.digest, mediaType: content.mediaType, bytes: content.bytes,
+            isIndex: manifest.kind == .index, linked: manifest.linked.map { ($0.digest, $0.size) })
+        do throws(StoreError) {
+            try await store.store(new, in: repository, tag: tag)
+        } catch {
+            // What was fetched and is right is served all the same; the next request fetches it again.
+            logger.error(
+                "a manifest could not be stored",
+                metadata: ["digest": "\(content.digest)", "repository": "\(repository)", "error": "\(error)"])
+        }
+        return content
+    }
+
+    /// The digest is computed here; what the upstream says of it is a hint that must agree.
+    private func checked(
+        _ fetched: FetchedManifest, _ reference: Reference, of upstream: String
+    ) throws(PullThroughError) -> (ManifestContent, Manifest) {
+        var expected = fetched.digest
+        if case .digest(let digest) = reference { expected = digest }
+        let actual = Digest.of(fetched.bytes, expected?.algorithm ?? .sha256)
+        if let expected, expected != actual {
+            throw .unusable("\(upstream) sent a manifest that hashes to \(actual) where \(expected) was asked for")
+        }
+        do throws(ManifestError) {
+            let manifest = try Manifest(parsing: fetched.bytes, declaredType: fetched.mediaType)
+            return (
+                ManifestContent(digest: actual, mediaType: manifest.mediaType, bytes: fetched.bytes), manifest
+            )
+        } catch {
+            if case .schema1 = error { throw .schema1 }
+            throw .unusable("\(upstream) sent what is no manifest: \(error)")
+        }
+    }
+}

@@ -1,0 +1,116 @@
+// The cache: looks up, decides, and acts. Its verbs are in BlobPull.swift, ManifestPull.swift and TagPull.swift.
+
+import HTTPSemantics
+package import Logging
+import OCI
+package import Store
+import Synchronization
+import Upstream
+
+package final class PullThroughCache: Sendable {
+    package let directory: UpstreamDirectory
+    package let statistics: Statistics
+    let store: ContentStore
+    /// Ask no upstream at all.
+    let isOffline: Bool
+    let now: @Sendable () -> Int64
+    let logger: Logger
+
+    /// At most one fill a digest; changed only in that digest's turn, or by a fill that has ended.
+    private let fills = Mutex<[Digest: (fill: Fill, task: Task<Void, Never>)]>([:])
+    let unknowns = NegativeCache()
+    let linkFlights = SingleFlight<NegativeCache.Key, Result<Int64?, PullThroughError>>()
+    let manifestFlights = SingleFlight<NegativeCache.Key, Result<ManifestContent, PullThroughError>>()
+    let tagFlights = SingleFlight<NegativeCache.Key, Result<ManifestAnswer, Refusal>>()
+
+    /// - Parameter now: Unix time in milliseconds.
+    package init(
+        store: ContentStore, directory: UpstreamDirectory, statistics: Statistics, isOffline: Bool,
+        now: @escaping @Sendable () -> Int64, logger: Logger
+    ) {
+        self.store = store
+        self.directory = directory
+        self.statistics = statistics
+        self.isOffline = isOffline
+        self.now = now
+        self.logger = logger
+    }
+
+    /// The registry of a repository that `directory` gave; without one, or offline, there is nobody to ask.
+    func registry(of repository: Repository) throws(PullThroughError) -> UpstreamRegistry {
+        guard let entry = directory[repository.upstream] else { throw .noSuchUpstream(repository.upstream) }
+        if isOffline { throw .offline }
+        return entry.registry
+    }
+
+    /// One question to a repository's upstream, its failure said in this room's words.
+    func asking<Value: Sendable>(
+        _ repository: Repository,
+        _ question: (UpstreamRegistry, RepositoryName) async throws(UpstreamError) -> Value
+    ) async throws(PullThroughError) -> Value {
+        let registry = try registry(of: repository)
+        do throws(UpstreamError) {
+            return try await question(registry, repository.name)
+        } catch {
+            throw PullThroughError(error, of: repository.upstream)
+        }
+    }
+
+    func fill(of digest: Digest) -> Fill? { fills.withLock { $0[digest]?.fill } }
+    /// The fill is in the table before it can leave it: `start` runs under the lock, and leaving takes the lock.
+    func enter(_ fill: Fill, start: () -> Task<Void, Never>) { fills.withLock { $0[fill.digest] = (fill, start()) } }
+    func retire(_ fill: Fill) { fills.withLock { if $0[fill.digest]?.fill === fill { $0[fill.digest] = nil } } }
+
+    /// Waits for the fills of this moment to end; they do soon once their transport has stopped.
+    package func settle() async {
+        for (_, task) in fills.withLock({ Array($0.values) }) { await task.value }
+    }
+
+    /// Remembers the upstream's own word that there is no such thing.
+    func remember(_ error: PullThroughError, for key: NegativeCache.Key) {
+        let period = directory[key.repository.upstream]?.policy.negativeFor ?? 0
+        unknowns.remember(error, for: key, at: now(), during: period)
+    }
+
+    /// A refusal by what is remembered: a hit, since nobody is asked.
+    func remembered(_ key: NegativeCache.Key) throws(Refusal) {
+        if let error = unknowns.answer(for: key, at: now()) {
+            throw Refusal(error, CacheStatus(detail: "negative"))
+        }
+    }
+
+    /// The transfers of this moment.
+    package var inFlight: [Fill] { fills.withLock { $0.values.map(\.fill) }.sorted { $0.startedAt < $1.startedAt } }
+
+    /// What the disk holds.
+    package func storage() async throws(PullThroughError) -> StorageFigures {
+        try await restated { () async throws(StoreError) in try await store.figures() }
+    }
+}
+
+extension CacheStatus {
+    /// Asked because it was not here.
+    static func miss(_ status: Int? = nil, isStored: Bool = false, isCollapsed: Bool = false) -> CacheStatus {
+        CacheStatus(forward: .miss, forwardStatus: status, isStored: isStored, isCollapsed: isCollapsed)
+    }
+}
+
+extension Refusal {
+    /// Refused after asking, because it was not here.
+    static func missed(_ error: PullThroughError, isCollapsed: Bool = false) -> Refusal {
+        Refusal(error, .miss(error.upstreamStatus, isCollapsed: isCollapsed))
+    }
+}
+
+extension PullThroughError {
+    /// The status that the upstream gave, where it gave one.
+    var upstreamStatus: Int? {
+        switch self {
+        case .unknown, .schema1: 404
+        case .denied: 403
+        case .rateLimited: 429
+        case .failed(let status, _): status
+        case .unreachable, .unusable, .noSuchUpstream, .offline, .noSpace, .store: nil
+        }
+    }
+}

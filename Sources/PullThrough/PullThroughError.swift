@@ -1,0 +1,105 @@
+// Why a pull was refused: the hands' facts restated in words of this room, so that the face needs to know no other.
+
+package import HTTPSemantics
+import Store
+import Upstream
+
+package enum PullThroughError: Error, Equatable, Sendable {
+    /// The upstream has no such manifest or blob in that repository; its own words.
+    case unknown(String)
+    /// The upstream lets nobody in with the credentials there are: no such repository, or it is private.
+    case denied(String)
+    /// 429; nil if the upstream named no delay.
+    case rateLimited(retryAfter: Duration?, String)
+    /// Nobody there, or nobody in time.
+    case unreachable(ProxyError, String)
+    /// It answered with a status that helps nobody.
+    case failed(status: Int, String)
+    /// It answered with what may not be stored or served: wrong digest, HTML, too large, a redirect we do not follow.
+    case unusable(String)
+    /// The upstream has it as a schema 1 manifest only.
+    case schema1
+    /// The host in the path or in `ns=` is no upstream of ours.
+    case noSuchUpstream(String)
+    /// Nothing stored, and the configuration says to ask nobody.
+    case offline
+    /// The disk or the cache's bound has no room for it.
+    case noSpace(String)
+    /// Our own store failed.
+    case store(String)
+
+    init(_ error: UpstreamError, of upstream: String) {
+        self =
+            switch error {
+            case .unknown(let message): .unknown("\(upstream) says: \(message)")
+            case .denied(_, let message):
+                .denied("\(upstream) says: no such repository, or it is private (\(message))")
+            case .rateLimited(let delay, let message): .rateLimited(retryAfter: delay, "\(upstream) says: \(message)")
+            case .failed(let status, let message): .failed(status: status, "\(upstream) answered \(status): \(message)")
+            case .unreachable(let kind, let message): .unreachable(kind, "\(upstream): \(message)")
+            case .refused(let reason): .unusable("\(upstream): \(reason)")
+            case .incomplete(let received, let expected):
+                .unreachable(
+                    .httpResponseIncomplete, "\(upstream): the body ended after \(received) of \(expected) bytes")
+            case .cancelled: .unreachable(.proxyInternalError, "\(upstream): the request was given up")
+            }
+    }
+
+    init(_ error: StoreError) {
+        self =
+            switch error {
+            case .noSpace: .noSpace("\(error)")
+            case .digestMismatch, .sizeMismatch: .unusable("\(error)")
+            case .io, .database, .inUse, .ended: .store("\(error)")
+            }
+    }
+
+    /// Whether the upstream failed, rather than answered: then a stored tag is served although it is stale, and a 404 made of it is
+    /// counted as an error and never remembered.
+    package var isFailure: Bool {
+        switch self {
+        case .unknown, .schema1, .noSuchUpstream: false
+        case .denied, .rateLimited, .unreachable, .failed, .unusable, .offline, .noSpace, .store: true
+        }
+    }
+
+    /// The upstream's own word that there is no such thing.
+    package var isAbsence: Bool {
+        switch self {
+        case .unknown, .schema1: true
+        default: false
+        }
+    }
+
+    /// For `Proxy-Status`: what went wrong towards the upstream, if it was the upstream.
+    package var proxyError: ProxyError? {
+        switch self {
+        case .unreachable(let error, _): error
+        case .denied, .rateLimited, .failed: .httpRequestDenied
+        case .unusable: .httpProtocolError
+        case .unknown, .schema1, .noSuchUpstream, .offline, .noSpace, .store: nil
+        }
+    }
+
+    package var message: String {
+        switch self {
+        case .unknown(let text), .denied(let text), .rateLimited(_, let text), .unreachable(_, let text),
+            .failed(_, let text), .unusable(let text), .noSpace(let text), .store(let text):
+            text
+        case .schema1: "only a schema 1 manifest is there, and those are not served: push the image again with a current client"
+        case .noSuchUpstream(let host): "\(host) is no upstream of this mirror"
+        case .offline: "this mirror is offline and does not have it"
+        }
+    }
+}
+
+/// A pull refused, and how the cache came to it.
+package struct Refusal: Error, Sendable {
+    package let error: PullThroughError
+    package let status: CacheStatus
+
+    package init(_ error: PullThroughError, _ status: CacheStatus) {
+        self.error = error
+        self.status = status
+    }
+}

@@ -1,0 +1,141 @@
+// end-3 by tag, and end-8: what a tag names is asked of the upstream when it is no longer fresh, and served stale when that fails.
+
+package import HTTPSemantics
+import Logging
+package import OCI
+import Store
+import Upstream
+
+extension PullThroughCache {
+    func manifest(_ tag: Tag, in repository: Repository) async throws(Refusal) -> ManifestAnswer {
+        let key = NegativeCache.Key(repository: repository, reference: .tag(tag), isBlob: false)
+        guard let policy = directory[repository.upstream]?.policy else {
+            throw .missed(.noSuchUpstream(repository.upstream))
+        }
+        let stored: StoredTag?
+        do throws(PullThroughError) {
+            stored = try await restated { () async throws(StoreError) in try await store.tag(tag, of: repository) }
+        } catch {
+            throw .missed(error)
+        }
+        if let stored, case .serve(let digest) = Decision.onRequest(stored: stored, policy: policy, now: now()) {
+            var answer = try await manifest(digest, in: repository)
+            answer.age = age(of: stored)
+            return answer
+        }
+        if stored == nil { try remembered(key) }
+        let (result, isCollapsed) = await tagFlights.run(key) { [self] in
+            await Result { () async throws(Refusal) in
+                try await resolve(tag, in: repository, stored: stored, policy: policy)
+            }
+        }
+        do throws(Refusal) {
+            var answer = try result.get()
+            answer.status.isCollapsed = isCollapsed
+            return answer
+        } catch {
+            if stored == nil { remember(error.error, for: key) }
+            var status = error.status
+            status.isCollapsed = isCollapsed
+            throw Refusal(error.error, status)
+        }
+    }
+
+    /// Asks the upstream what the tag names, and serves that; what is stored if it fails.
+    private func resolve(
+        _ tag: Tag, in repository: Repository, stored: StoredTag?, policy: FreshnessPolicy
+    ) async throws(Refusal) -> ManifestAnswer {
+        let forward: CacheStatus.Forward = stored == nil ? .miss : .stale
+        do throws(PullThroughError) {
+            let digest: Digest
+            switch try await ask(tag, in: repository) {
+            case .digest(let named): digest = named
+            case .content(let content):
+                return ManifestAnswer(
+                    content: content, status: CacheStatus(forward: forward, forwardStatus: 200, isStored: true))
+            }
+            if case .serveConfirmed = Decision.onAnswer(digest, stored: stored) {
+                try await restated { () async throws(StoreError) in
+                    try await store.set(tag, of: repository, to: digest)
+                }
+                if let content = try? await storedManifest(digest, in: repository) {  // else it is fetched below
+                    return ManifestAnswer(
+                        content: content,
+                        status: CacheStatus(forward: forward, forwardStatus: 200, isUnchanged: true))
+                }
+            }
+            if let stored, stored.digest != digest {
+                logger.info(
+                    "tag moved",
+                    metadata: ["image": "\(repository):\(tag)", "from": "\(stored.digest)", "to": "\(digest)"])
+            }
+            let content = try await fetch(digest, in: repository, tag: tag)
+            return ManifestAnswer(
+                content: content, status: CacheStatus(forward: forward, forwardStatus: 200, isStored: true))
+        } catch {
+            return try await fallBack(on: error, tag, in: repository, stored: stored, policy: policy)
+        }
+    }
+
+    private enum Named {
+        case digest(Digest)
+        /// Fetched by tag, since the upstream does not tell digests by HEAD.
+        case content(ManifestContent)
+    }
+
+    /// A HEAD, which Docker Hub does not count as a pull; a GET by tag where HEAD is refused or tells no digest.
+    private func ask(_ tag: Tag, in repository: Repository) async throws(PullThroughError) -> Named {
+        do throws(PullThroughError) {
+            let facts = try await asking(repository) { registry, name throws(UpstreamError) in
+                try await registry.resolve(name, .tag(tag))
+            }
+            if let digest = facts.digest { return .digest(digest) }
+        } catch {
+            guard case .failed(let status, _) = error, (400..<500).contains(status) else { throw error }
+        }
+        return .content(try await download(.tag(tag), in: repository, tag: tag))
+    }
+
+    private func fallBack(
+        on error: PullThroughError, _ tag: Tag, in repository: Repository, stored: StoredTag?, policy: FreshnessPolicy
+    ) async throws(Refusal) -> ManifestAnswer {
+        guard let stored,
+            case .serveStale(let digest) = Decision.onFailure(stored: stored, policy: policy, now: now()),
+            let content = try await storedManifest(digest, in: repository)
+        else { throw .missed(error) }
+        logger.warning(
+            "serving stale", metadata: ["image": "\(repository):\(tag)", "error": "\(error.message)"])
+        let status = CacheStatus(
+            forward: .stale, forwardStatus: error.upstreamStatus, isStale: true, detail: "stale-if-error")
+        return ManifestAnswer(
+            content: content, status: status, age: age(of: stored), staleness: error.message, failure: error)
+    }
+
+    private func age(of stored: StoredTag) -> Int64 { max(0, (now() - stored.checkedAt) / 1000) }
+
+    /// end-8: the upstream's list, passed on; the tags known here if it cannot be asked.
+    package func tags(
+        in repository: Repository, query: String?
+    ) async throws(Refusal) -> (list: TagList, status: CacheStatus, failure: PullThroughError?) {
+        do throws(PullThroughError) {
+            let answer = try await asking(repository) { registry, name throws(UpstreamError) in
+                try await registry.tags(name, query: query)
+            }
+            return (.passedOn(bytes: answer.bytes, link: answer.link), .miss(200), nil)
+        } catch {
+            guard error.isFailure, let known = try? await store.tags(of: repository), !known.isEmpty else {
+                throw .missed(error)
+            }
+            let status = CacheStatus(
+                forward: .stale, forwardStatus: error.upstreamStatus, isStale: true, detail: "stale-if-error")
+            return (.known(known), status, error)
+        }
+    }
+}
+
+package enum TagList: Sendable {
+    /// The upstream's body, and its `Link` to the next page.
+    case passedOn(bytes: [UInt8], link: String?)
+    /// In order.
+    case known([String])
+}

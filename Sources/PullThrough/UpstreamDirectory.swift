@@ -1,0 +1,92 @@
+// Which upstream answers a request: by `ns=`, by a host in front of the name, or the default one.
+
+package import OCI
+import Store
+package import Upstream
+
+/// How tags and unknowns of one upstream are kept. Milliseconds.
+package struct FreshnessPolicy: Equatable, Sendable {
+    /// How long a tag is served without asking.
+    package var freshFor: Int64
+    /// How long after that it is served when the upstream fails.
+    package var staleIfError: Int64
+    /// How long an unknown manifest or blob is remembered.
+    package var negativeFor: Int64
+
+    package init(freshFor: Duration, staleIfError: Duration, negativeFor: Duration) {
+        self.freshFor = freshFor.milliseconds
+        self.staleIfError = staleIfError.milliseconds
+        self.negativeFor = negativeFor.milliseconds
+    }
+}
+
+/// The upstreams there are; no other host is ever asked.
+package struct UpstreamDirectory: Sendable {
+    package struct Entry: Sendable {
+        package let registry: UpstreamRegistry
+        package let policy: FreshnessPolicy
+
+        package init(registry: UpstreamRegistry, policy: FreshnessPolicy) {
+            self.registry = registry
+            self.policy = policy
+        }
+    }
+
+    /// In the configuration's order.
+    package let names: [String]
+    private let entries: [String: Entry]
+    private let defaultName: String
+    private let isHosted: @Sendable (RepositoryName) -> Bool
+
+    /// - Parameter isHosted: whether a name in the path is one of this registry's own.
+    package init(
+        _ entries: [(name: String, entry: Entry)], defaultName: String,
+        isHosted: @escaping @Sendable (RepositoryName) -> Bool = { _ in false }
+    ) {
+        self.isHosted = isHosted
+        names = entries.map(\.name)
+        self.entries = Dictionary(entries.map { ($0.name, $0.entry) }, uniquingKeysWith: { first, _ in first })
+        self.defaultName = defaultName
+    }
+
+    package subscript(name: String) -> Entry? { entries[name] }
+
+    package enum Route: Equatable, Sendable {
+        case upstream(Repository)
+        /// Pushed here; never asked of an upstream.
+        case hosted(RepositoryName)
+    }
+
+    /// First match wins: `ns=` of an upstream; a leading configured host; a hosted name; the default upstream.
+    ///
+    /// - Parameter ownHost: the request's `Host`: an `ns=` that names this mirror itself means none.
+    package func route(
+        _ name: RepositoryName, namespace: String?, ownHost: String?
+    ) throws(PullThroughError) -> Route {
+        if let namespace, namespace != ownHost {
+            let upstream = canonical(namespace)
+            guard entries[upstream] != nil else { throw .noSuchUpstream(namespace) }
+            return .upstream(Repository(upstream: upstream, name: official(name, of: upstream)))
+        }
+        if let rest = name.withoutFirstComponent {
+            let upstream = canonical(String(name.firstComponent))
+            if entries[upstream] != nil {
+                return .upstream(Repository(upstream: upstream, name: official(rest, of: upstream)))
+            }
+        }
+        if isHosted(name) { return .hosted(name) }
+        guard entries[defaultName] != nil else { throw .noSuchUpstream(defaultName) }
+        return .upstream(Repository(upstream: defaultName, name: official(name, of: defaultName)))
+    }
+
+    private func canonical(_ host: String) -> String {
+        let host = host.lowercased()
+        return host == "index.docker.io" || host == "registry-1.docker.io" ? "docker.io" : host
+    }
+
+    /// Docker Hub's own images have a one-part name for people and `library/` in the path.
+    private func official(_ name: RepositoryName, of upstream: String) -> RepositoryName {
+        guard upstream == ImageReference.dockerHub else { return name }
+        return name.inLibrary ?? name  // too long with the prefix: the upstream says so
+    }
+}

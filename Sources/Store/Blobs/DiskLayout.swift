@@ -1,0 +1,42 @@
+// Where everything lies under the data directory; nothing outside this room knows a path.
+//
+//     <data>/
+//     ├── blobs/<algorithm>/<first two hex>/<hex>   committed, read-only, name = hash of the content; manifests too
+//     ├── ingest/<id>                               being written; never served by name
+//     ├── trash/<id>                                renamed away, being unlinked; emptied at start
+//     ├── quarantine/<hex>.<id>                     bytes that did not match their digest; bounded
+//     └── metadata.sqlite (-wal, -shm)              what the blobs are called and when that was learnt
+//
+// Order of truth: a blob exists if its file does. The database may lose the last seconds; the files may not lie.
+
+package import OCI
+
+package struct DiskLayout: Sendable {
+    package let root: String
+
+    package init(root: String) { self.root = root }
+
+    var blobs: String { root + "/blobs" }
+    var ingest: String { root + "/ingest" }
+    var trash: String { root + "/trash" }
+    var quarantine: String { root + "/quarantine" }
+    var metadata: String { root + "/metadata.sqlite" }
+
+    func blobDirectory(_ digest: Digest) -> String { "\(blobs)/\(digest.algorithm.name)/\(digest.hex.prefix(2))" }
+    package func blob(_ digest: Digest) -> String { "\(blobDirectory(digest))/\(digest.hex)" }
+    func ingest(_ id: String) -> String { "\(ingest)/\(id)" }
+    func trash(_ id: String) -> String { "\(trash)/\(id)" }
+    func quarantined(_ digest: Digest, _ id: String) -> String { "\(quarantine)/\(digest.hex).\(id)" }
+
+    /// Makes what is missing. The two-hex shards are made when the first blob needs them.
+    func make() throws(StoreError) {
+        var path = root.hasPrefix("/") ? "" : "."
+        for part in root.split(separator: "/") {
+            path += "/\(part)"
+            try makeDirectory(path)
+        }
+        for directory in [blobs, ingest, trash, quarantine] { try makeDirectory(directory) }
+        for algorithm in Digest.Algorithm.allCases { try makeDirectory("\(blobs)/\(algorithm.name)") }
+        try syncDirectory(root)
+    }
+}

@@ -1,0 +1,25 @@
+// Where hashing and waiting for the disk happen: threads of their own, never an event loop and never the shared pool of tasks.
+
+import Dispatch
+
+/// Hashing reads back from the page cache what has landed, so there is no queue of buffers, no memory held, and the thread that
+/// receives is not slowed by the hash.
+enum HashQueue {
+    private static let threads = DispatchQueue(label: "wharf.hash", attributes: .concurrent)
+
+    static func run(_ job: @escaping @Sendable () -> Void) { threads.async(execute: job) }
+}
+
+/// Runs what may block on the disk (`fsync` above all) and comes back when it is done.
+enum DiskQueue {
+    private static let threads = DispatchQueue(label: "wharf.disk", attributes: .concurrent)
+
+    static func run<Value: Sendable>(
+        _ body: @escaping @Sendable () throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        let result: Result<Value, StoreError> = await withCheckedContinuation { continuation in
+            threads.async { continuation.resume(returning: Result(catching: body)) }
+        }
+        return try result.get()
+    }
+}

@@ -1,0 +1,50 @@
+// Bytes that did not match their digest: kept a while for whoever wants to know why, never served.
+
+import Glibc
+import OCI
+
+/// At most 16 files and 1 GiB, the newest; what alone is larger is not kept at all.
+struct Quarantine: Sendable {
+    static let mostFiles = 16
+    static let mostBytes: Int64 = 1 << 30
+
+    let layout: DiskLayout
+
+    /// Moves an ingest here and makes room by removing the oldest.
+    func take(_ ingest: consuming Ingest, digest: Digest, id: String, size: Int64) throws(StoreError) {
+        guard size <= Self.mostBytes else { return }  // going out of scope removes it
+        try ingest.quarantine(as: layout.quarantined(digest, id))
+        trim()
+    }
+
+    /// Moves a stored file here that turned out to be damaged.
+    func take(stored digest: Digest, id: String) throws(StoreError) {
+        let path = layout.blob(digest)
+        try system("rename", path) { rename(path, layout.quarantined(digest, id)) }
+        trim()
+    }
+
+    /// Bytes and files that lie here.
+    var content: (bytes: Int64, files: Int) {
+        let files = listed()
+        return (files.reduce(0) { $0 + $1.size }, files.count)
+    }
+
+    private func trim() {
+        var files = listed().sorted { $0.modified > $1.modified }
+        var bytes = files.reduce(0) { $0 + $1.size }
+        while files.count > Self.mostFiles || bytes > Self.mostBytes, let oldest = files.popLast() {
+            unlink(oldest.path)
+            bytes -= oldest.size
+        }
+    }
+
+    private func listed() -> [(path: String, size: Int64, modified: Int)] {
+        names(in: layout.quarantine).compactMap { name in
+            let path = "\(layout.quarantine)/\(name)"
+            var status = stat()
+            guard stat(path, &status) == 0 else { return nil }
+            return (path, Int64(status.st_size), status.st_mtim.tv_sec)
+        }
+    }
+}

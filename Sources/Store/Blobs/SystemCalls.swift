@@ -1,0 +1,87 @@
+// The few system calls the store makes, with EINTR retried and errno told.
+
+import Glibc
+
+func describe(errno code: CInt) -> String { String(cString: strerror(code)) }
+
+/// Runs `call` until it is not interrupted; a negative answer throws what failed on which path.
+@discardableResult
+func system(_ operation: String, _ path: String, _ call: () -> CInt) throws(StoreError) -> CInt {
+    while true {
+        let result = call()
+        if result >= 0 { return result }
+        let code = errno
+        if code == EINTR { continue }
+        if code == ENOSPC || code == EDQUOT { throw .noSpace(needed: 0) }
+        throw .io(operation: operation, path: path, errno: code)
+    }
+}
+
+/// Writes all of `bytes` at `offset`; a short write is tried on, and tells its errno then.
+func writeFully(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer, at offset: Int64, path: String) throws(StoreError) {
+    var done = 0
+    while done < bytes.count {
+        let count = pwrite(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done, off_t(offset) + off_t(done))
+        if count > 0 {
+            done += count
+        } else if count < 0, errno != EINTR {
+            let code = errno
+            if code == ENOSPC || code == EDQUOT { throw .noSpace(needed: Int64(bytes.count - done)) }
+            throw .io(operation: "write", path: path, errno: code)
+        }
+    }
+}
+
+/// Reads up to `buffer.count` bytes at `offset`; fewer only at the end of the file.
+func readFully(_ descriptor: CInt, _ buffer: UnsafeMutableRawBufferPointer, at offset: Int64, path: String) throws(StoreError) -> Int {
+    var done = 0
+    while done < buffer.count {
+        let count = pread(descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + off_t(done))
+        if count == 0 { break }
+        if count > 0 {
+            done += count
+        } else if errno != EINTR {
+            throw .io(operation: "read", path: path, errno: errno)
+        }
+    }
+    return done
+}
+
+/// Makes the directory's own entries durable: a rename is only on disk when this has returned.
+func syncDirectory(_ path: String) throws(StoreError) {
+    let descriptor = try system("open", path) { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+    defer { close(descriptor) }
+    try system("fsync", path) { fsync(descriptor) }
+}
+
+/// Makes one directory; true if it was not there.
+@discardableResult
+func makeDirectory(_ path: String) throws(StoreError) -> Bool {
+    if mkdir(path, 0o755) == 0 { return true }
+    if errno == EEXIST { return false }
+    throw .io(operation: "mkdir", path: path, errno: errno)
+}
+
+/// The names in a directory, without `.` and `..`, unordered; none if it is not there.
+func names(in directory: String) -> [String] {
+    guard let stream = opendir(directory) else { return [] }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+            pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+}
+
+/// What `fstat` says of an open file, in bytes.
+func fileSize(_ descriptor: CInt, path: String) throws(StoreError) -> Int64 {
+    var status = stat()
+    try system("stat", path) { fstat(descriptor, &status) }
+    return Int64(status.st_size)
+}
+
+/// Bytes that a file of this size takes on the disk: whole blocks of 4 KiB.
+func onDisk(_ size: Int64) -> Int64 { (size + 4095) & ~4095 }

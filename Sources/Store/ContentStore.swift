@@ -1,0 +1,201 @@
+// The room's front door: bytes by digest on disk, what they are called in SQLite, and room made for more.
+
+import Glibc
+package import Logging
+package import OCI
+import Synchronization
+
+package final class ContentStore: Sendable {
+    /// Serialises all that happens to one digest.
+    package let gate = DigestGate()
+    package let capacity: Capacity
+    let layout: DiskLayout
+    let database: MetadataDatabase
+    let uses = UseRecorder()
+    let evictor: Evictor
+    let quarantine: Quarantine
+    let configuration: StoreConfiguration
+    let now: @Sendable () -> Int64
+    let logger: Logger
+    private let lock: CInt
+    private let startedAt: Int64
+    private let serial = Atomic<Int64>(0)
+
+    /// Opens the store, or makes it. Reads the database and asks nothing else, so a million blobs open in well under a second.
+    ///
+    /// - Parameter now: Unix time in milliseconds.
+    /// - Throws: `.inUse` if another process has this directory, `.io` if it cannot be made or written.
+    package init(
+        _ configuration: StoreConfiguration, now: @escaping @Sendable () -> Int64, logger: Logger
+    ) throws(StoreError) {
+        self.configuration = configuration
+        self.now = now
+        self.logger = logger
+        startedAt = now()
+        layout = DiskLayout(root: configuration.root)
+        try layout.make()
+        lock = try Self.lock(layout.root)
+        quarantine = Quarantine(layout: layout)
+        for name in names(in: layout.ingest) { unlink(layout.ingest(name)) }
+        for name in names(in: layout.trash) { unlink(layout.trash(name)) }
+        database = try Self.openDatabase(layout, at: startedAt, logger: logger)
+        let fileSystem = Capacity.fileSystem(of: layout.root)
+        var ledger = Ledger(
+            limit: configuration.maxSize.bytes(ofFileSystem: fileSystem.total),
+            minFree: configuration.minFree.bytes(ofFileSystem: fileSystem.total),
+            lowWatermark: configuration.lowWatermark)
+        ledger.committed = try database.committedBytes()
+        capacity = Capacity(ledger, root: layout.root)
+        evictor = Evictor(
+            layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, now: now, logger: logger)
+        measureOverhead()
+    }
+
+    deinit { Glibc.close(lock) }
+
+    // MARK: Reading
+
+    /// What is known of a digest, asked through one repository.
+    package func knowledge(of digest: Digest, in repository: Repository) async throws(StoreError) -> BlobKnowledge {
+        try await database.knowledge(of: digest, in: repository)
+    }
+
+    /// The content, open, or nil if it is not here. A file that is missing or of another size than its row says is no content: the
+    /// row goes, and the caller fetches it anew. Call it in the digest's turn.
+    package func open(_ digest: Digest, size: Int64) async throws(StoreError) -> BlobFile? {
+        let file = try BlobFile(opening: layout.blob(digest), digest: digest)
+        if let file, file.size == size { return file }
+        logger.warning(
+            file == nil ? "a stored file is missing: forgotten" : "a stored file has another size: quarantined",
+            metadata: ["digest": "\(digest)", "size": "\(size)"])
+        try await drop(damaged: digest, size: size, isThere: file != nil)
+        return nil
+    }
+
+    /// The manifest's bytes, hashed again on the way out, or nil if they are not here. Call it in the digest's turn.
+    package func manifestBytes(_ digest: Digest, size: Int64) async throws(StoreError) -> [UInt8]? {
+        guard let file = try await open(digest, size: size) else { return nil }
+        let bytes = try file.readAll()
+        if Digest.of(bytes, digest.algorithm) == digest { return bytes }
+        logger.error("a stored manifest is damaged: quarantined", metadata: ["digest": "\(digest)"])
+        try await drop(damaged: digest, size: size, isThere: true)
+        return nil
+    }
+
+    package func tag(_ tag: Tag, of repository: Repository) async throws(StoreError) -> StoredTag? {
+        try await database.tag(tag, of: repository)
+    }
+
+    package func tags(of repository: Repository) async throws(StoreError) -> [String] {
+        try await database.tags(of: repository)
+    }
+
+    // MARK: Writing
+
+    /// Begins a blob's file, with room made and promised for it.
+    ///
+    /// - Parameter size: bytes as announced; nil if nobody said.
+    package func ingest(_ digest: Digest, size: Int64?) async throws(StoreError) -> IngestWriter {
+        let reservation = try await evictor.reserve(size ?? Reservation.step)
+        let path = layout.ingest(nextID())
+        return try IngestWriter(path: path, digest: digest, announced: size, reservation: reservation)
+    }
+
+    /// Publishes a verified ingest, durably, and links it. The `fsync` runs before the digest's turn, rename and row inside it.
+    package func commit(
+        _ writer: IngestWriter, size: Int64, linkedTo repositories: [Repository]
+    ) async throws(StoreError) {
+        try await DiskQueue.run { () throws(StoreError) in try writer.sync() }
+        try await gate.turn(writer.digest) { () async throws(StoreError) in
+            try await publish(writer, size: size)
+            try await database.insert(blob: writer.digest, size: size, at: now(), linkedTo: repositories)
+        }
+    }
+
+    /// Keeps the bytes that turned out wrong where they can be looked at.
+    package func quarantine(_ writer: IngestWriter) async {
+        guard let ingest = writer.takeIngest() else { return }
+        do throws(StoreError) {
+            try quarantine.take(ingest, digest: writer.digest, id: nextID(), size: writer.landing.landed)
+        } catch {
+            logger.warning("could not quarantine", metadata: ["digest": "\(writer.digest)", "error": "\(error)"])
+        }
+        measureOverhead()
+    }
+
+    /// Stores a manifest whose digest the caller computed, its link, and the tag it was learnt by.
+    package func store(
+        _ manifest: NewManifest, in repository: Repository, tag: Tag?
+    ) async throws(StoreError) {
+        let size = Int64(manifest.bytes.count)
+        let writer = try await ingest(manifest.digest, size: size)
+        try await DiskQueue.run { () throws(StoreError) in
+            let result: Result<Void, StoreError> = manifest.bytes.withUnsafeBytes { bytes in
+                do throws(StoreError) { return .success(try writer.append(bytes)) } catch { return .failure(error) }
+            }
+            try result.get()
+            try writer.sync()
+        }
+        try await gate.turn(manifest.digest) { () async throws(StoreError) in
+            try await publish(writer, size: size)
+            try await database.insert(manifest: manifest, in: repository, tag: tag, at: now())
+        }
+        if let tag, configuration.isPinned(repository, tag.description) {
+            try await database.pin(configuration.isPinned)
+        }
+    }
+
+    /// The upstream answered for this digest in this repository, or (`isNamed`) a manifest linked there names it.
+    package func link(
+        _ digest: Digest, size: Int64?, to repository: Repository, isNamed: Bool
+    ) async throws(StoreError) {
+        try await database.link(digest, size: size, to: repository, isNamed: isNamed)
+    }
+
+    /// The upstream confirmed what the tag points to, or said something new.
+    package func set(_ tag: Tag, of repository: Repository, to digest: Digest) async throws(StoreError) {
+        try await database.set(tag, of: repository, to: digest, at: now())
+        if configuration.isPinned(repository, tag.description) { try await database.pin(configuration.isPinned) }
+    }
+
+    package func forget(_ tag: Tag, of repository: Repository) async throws(StoreError) {
+        try await database.forget(tag, of: repository)
+    }
+
+    /// A use, remembered in memory; `lease`: of a manifest that was served, whose content must not go while it is being pulled.
+    package func recordUse(_ digest: Digest, lease: Bool) {
+        let now = now()
+        let leased = lease && configuration.lease > .zero
+        uses.record(digest, at: now, leasedUntil: leased ? now + configuration.lease.milliseconds : 0)
+    }
+
+    func nextID() -> String { "\(startedAt)-\(serial.add(1, ordering: .relaxed).newValue)" }
+
+    // MARK: Inside a turn
+
+    private func publish(_ writer: IngestWriter, size: Int64) async throws(StoreError) {
+        guard let ingest = writer.takeIngest() else { throw .ended }
+        let digest = writer.digest
+        let isNew = access(layout.blob(digest), F_OK) != 0
+        try ingest.publish(
+            as: layout.blob(digest), in: layout.blobDirectory(digest),
+            under: "\(layout.blobs)/\(digest.algorithm.name)")
+        // The same content published twice takes the place of itself and counts once.
+        if isNew { writer.commitReservation(size) }
+    }
+
+    private func drop(damaged digest: Digest, size: Int64, isThere: Bool) async throws(StoreError) {
+        if isThere { try quarantine.take(stored: digest, id: nextID()) }
+        try await database.forgetContent(of: digest)
+        capacity.change { $0.committed -= onDisk(size) }
+        measureOverhead()
+    }
+}
+
+extension Duration {
+    /// Whole milliseconds, rounded down.
+    package var milliseconds: Int64 {
+        let (seconds, attoseconds) = components
+        return seconds * 1000 + attoseconds / 1_000_000_000_000_000
+    }
+}

@@ -1,0 +1,116 @@
+// How many bytes there may be, how many there are, and how many are promised.
+
+import Glibc
+import Synchronization
+
+/// The arithmetic, as a value. All figures are bytes.
+package struct Ledger: Equatable, Sendable {
+    package let limit: Int64
+    package let minFree: Int64
+    /// 0...1 of `limit`.
+    package let lowWatermark: Double
+    /// Blobs and manifests, each rounded up to whole disk blocks.
+    package var committed: Int64 = 0
+    /// Promised to fills; their files are preallocated, so this is also what partial files take.
+    package var reserved: Int64 = 0
+    package var quarantined: Int64 = 0
+    /// The database and its log.
+    package var database: Int64 = 0
+
+    package init(limit: Int64, minFree: Int64, lowWatermark: Double) {
+        self.limit = limit
+        self.minFree = minFree
+        self.lowWatermark = lowWatermark
+    }
+
+    package var used: Int64 { committed + reserved + quarantined + database }
+
+    /// Bytes that must go before `size` more fit, by the limit or by the disk's free space; 0 or less: it fits.
+    package func shortfall(for size: Int64, free: Int64) -> Int64 {
+        max(used + size - limit, size + minFree - free)
+    }
+
+    /// Bytes to evict once it does not fit: down to the low watermark, so that eviction is rare and large.
+    package func goal(for size: Int64, free: Int64) -> Int64 {
+        max(used + size - Int64(Double(limit) * lowWatermark), size + minFree - free)
+    }
+}
+
+/// The ledger that everyone shares. A lock: each step is microseconds and must never suspend.
+package final class Capacity: Sendable {
+    private let ledger: Mutex<Ledger>
+    private let root: String
+
+    init(_ ledger: Ledger, root: String) {
+        self.ledger = Mutex(ledger)
+        self.root = root
+    }
+
+    package var snapshot: Ledger { ledger.withLock { $0 } }
+
+    /// Bytes that an unprivileged process may still write on the file system.
+    package var free: Int64 { Self.fileSystem(of: root).free }
+
+    /// Promises `size` bytes if they fit now.
+    func reserve(_ size: Int64) -> Reservation? {
+        let free = free
+        let fits = ledger.withLock { ledger in
+            guard ledger.shortfall(for: size, free: free) <= 0 else { return false }
+            ledger.reserved += onDisk(size)
+            return true
+        }
+        return fits ? Reservation(size, of: self) : nil
+    }
+
+    func change(_ body: (inout Ledger) -> Void) { ledger.withLock { body(&$0) } }
+
+    static func fileSystem(of path: String) -> (total: Int64, free: Int64) {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { return (.max / 2, .max / 2) }
+        let block = Int64(status.f_frsize)
+        return (Int64(status.f_blocks) * block, Int64(status.f_bavail) * block)
+    }
+}
+
+/// Bytes of capacity promised to one ingest; given back when the last reference goes, unless they became a blob.
+package final class Reservation: Sendable {
+    /// What is taken at a time where the whole size is not known.
+    static let step: Int64 = 8 << 20
+
+    private let held: Mutex<Int64>
+    private let capacity: Capacity
+
+    init(_ size: Int64, of capacity: Capacity) {
+        held = Mutex(onDisk(size))
+        self.capacity = capacity
+    }
+
+    /// Grows to cover `size` bytes; only an ingest of unknown size ever needs to.
+    func cover(_ size: Int64) throws(StoreError) {
+        let needed = onDisk(size)
+        guard held.withLock({ $0 < needed }) else { return }
+        guard let more = capacity.reserve(Self.step) else { throw .noSpace(needed: Self.step) }
+        let gained = more.held.withLock { held in
+            defer { held = 0 }
+            return held
+        }
+        held.withLock { $0 += gained }
+    }
+
+    /// The promise is kept: `size` bytes are a blob now.
+    func commit(_ size: Int64) {
+        let kept = held.withLock { held in
+            defer { held = 0 }
+            return held
+        }
+        capacity.change {
+            $0.reserved -= kept
+            $0.committed += onDisk(size)
+        }
+    }
+
+    deinit {
+        let rest = held.withLock { $0 }
+        if rest > 0 { capacity.change { $0.reserved -= rest } }
+    }
+}

@@ -1,0 +1,114 @@
+// Makes room: the least recently used goes first, in passes down to the low watermark, one pass at a time.
+
+import Glibc
+import Logging
+import OCI
+import Synchronization
+
+actor Evictor {
+    /// Digests a pass takes at once: a transaction of about 10 ms, so the writer is never held for long.
+    private static let batch = 1000
+
+    private let layout: DiskLayout
+    private let database: MetadataDatabase
+    private let gate: DigestGate
+    private let capacity: Capacity
+    private let uses: UseRecorder
+    private let now: @Sendable () -> Int64
+    private let logger: Logger
+    /// Passes run one after another, each in a task that waits for the one before.
+    private var last: Task<Void, Never>?
+    private var trashed = 0
+
+    /// What went, since the start.
+    private(set) var evicted: (blobs: Int64, bytes: Int64) = (0, 0)
+
+    init(
+        layout: DiskLayout, database: MetadataDatabase, gate: DigestGate, capacity: Capacity, uses: UseRecorder,
+        now: @escaping @Sendable () -> Int64, logger: Logger
+    ) {
+        self.layout = layout
+        self.database = database
+        self.gate = gate
+        self.capacity = capacity
+        self.uses = uses
+        self.now = now
+        self.logger = logger
+    }
+
+    /// Promises `size` bytes, evicting if they do not fit.
+    ///
+    /// - Throws: `.noSpace` if what may be evicted does not make enough room, or all of it would not.
+    func reserve(_ size: Int64) async throws(StoreError) -> Reservation {
+        if let reservation = capacity.reserve(size) { return reservation }
+        guard size <= capacity.snapshot.limit else { throw .noSpace(needed: size) }
+        let previous = last
+        let pass = Task<Reservation?, Never> {
+            await previous?.value
+            // The pass before may have made the room.
+            if let reservation = capacity.reserve(size) { return reservation }
+            await evict { $0.goal(for: size, free: $1) }
+            return capacity.reserve(size)
+        }
+        last = Task { _ = await pass.value }
+        guard let reservation = await pass.value else { throw .noSpace(needed: size) }
+        return reservation
+    }
+
+    /// Brings usage back under its bounds if something else (a smaller limit, a fuller disk, a grown database) put it over them.
+    func settle() async {
+        guard capacity.snapshot.shortfall(for: 0, free: capacity.free) > 0 else { return }
+        let previous = last
+        let pass = Task {
+            await previous?.value
+            await evict { $0.goal(for: 0, free: $1) }
+        }
+        last = pass
+        await pass.value
+    }
+
+    /// Evicts until `goal` is met or nothing more may go.
+    private func evict(until goal: (Ledger, _ free: Int64) -> Int64) async {
+        var gone: (blobs: Int64, bytes: Int64) = (0, 0)
+        do throws(StoreError) {
+            try await database.record(uses.takeAll())
+            while true {
+                let excess = goal(capacity.snapshot, capacity.free)
+                guard excess > 0 else { break }
+                let went = try await evictBatch(atLeast: excess)
+                guard went.blobs > 0 else { break }
+                gone = (gone.blobs + went.blobs, gone.bytes + went.bytes)
+            }
+        } catch {
+            logger.error("eviction failed", metadata: ["error": "\(error)"])
+        }
+        guard gone.blobs > 0 else { return }
+        evicted = (evicted.blobs + gone.blobs, evicted.bytes + gone.bytes)
+        logger.info("evicted", metadata: ["blobs": "\(gone.blobs)", "bytes": "\(gone.bytes)"])
+    }
+
+    /// One batch: gates by try, files out of sight, rows away in one transaction, gates open, files unlinked.
+    private func evictBatch(atLeast bytes: Int64) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
+        var held: [MetadataDatabase.Candidate] = []
+        var freed: Int64 = 0
+        for candidate in try await database.leastRecentlyUsed(Self.batch, at: now()) where freed < bytes {
+            guard gate.tryEnter(candidate.digest) else { continue }
+            held.append(candidate)
+            freed += onDisk(candidate.size)
+        }
+        guard !held.isEmpty else { return (0, 0) }
+        defer { for candidate in held { gate.leave(candidate.digest) } }
+        let moves = held.map { (from: layout.blob($0.digest), to: nextTrash()) }
+        // A file that is not there is as good as moved: its row goes all the same.
+        try await DiskQueue.run { () throws(StoreError) in for move in moves { rename(move.from, move.to) } }
+        try await database.forget(held.map(\.digest))
+        capacity.change { [freed] in $0.committed -= freed }
+        try await DiskQueue.run { () throws(StoreError) in for move in moves { unlink(move.to) } }
+        return (Int64(held.count), freed)
+    }
+
+    private func nextTrash() -> String {
+        trashed += 1
+        return layout.trash("\(now())-\(trashed)")
+    }
+}

@@ -1,0 +1,105 @@
+// Rows about blobs: their size and use, who may see them, and which go first.
+
+import Foundation
+import GRDB
+package import OCI
+
+/// What the store knows of a digest, as asked through one repository.
+package struct BlobKnowledge: Equatable, Sendable {
+    /// Bytes, if the content is stored.
+    package var storedSize: Int64?
+    /// Of a manifest or index.
+    package var mediaType: MediaType?
+    /// Bytes, if this repository may serve it: the upstream's word or a naming manifest's.
+    package var isLinked = false
+    /// Whether that right is the digest's own, and not only a naming manifest's.
+    package var hasOwnLink = false
+    /// Bytes, if this repository's upstream itself said that it has the blob, and how large it is.
+    package var answeredSize: Int64?
+}
+
+extension MetadataDatabase {
+    /// One look for everything a request needs.
+    func knowledge(of digest: Digest, in repository: Repository) async throws(StoreError) -> BlobKnowledge {
+        try await read { db in
+            let key = digest.data
+            var knowledge = BlobKnowledge()
+            knowledge.storedSize = try Int64.fetchOne(
+                db.cachedStatement(sql: "SELECT size FROM blob WHERE digest = ?"), arguments: [key])
+            if knowledge.storedSize != nil {
+                knowledge.mediaType = try String.fetchOne(
+                    db.cachedStatement(sql: "SELECT mediaType FROM manifest WHERE digest = ?"), arguments: [key]
+                ).map { MediaType(rawValue: $0) }
+            }
+            guard let id = try repository.id(in: db) else { return knowledge }
+            let link = try Row.fetchOne(
+                db.cachedStatement(sql: "SELECT size, named FROM link WHERE digest = ? AND repository = ?"),
+                arguments: [key, id])
+            if let link {
+                knowledge.isLinked = true
+                knowledge.hasOwnLink = true
+                if link[1] == 0 { knowledge.answeredSize = link[0] }
+            } else {
+                knowledge.isLinked =
+                    try Int.fetchOne(
+                        db.cachedStatement(
+                            sql: """
+                                SELECT 1 FROM child
+                                JOIN link ON link.digest = child.parent AND link.repository = ?2
+                                WHERE child.child = ?1 LIMIT 1
+                                """),
+                        arguments: [key, id]) != nil
+            }
+            return knowledge
+        }
+    }
+
+    /// Records a stored blob, linked to `repositories`. What its parents are, leased or pinned, it is too.
+    func insert(
+        blob digest: Digest, size: Int64, at now: Int64, linkedTo repositories: [Repository]
+    ) async throws(StoreError) {
+        try await write { db in
+            try Self.insert(blob: digest, size: size, at: now, in: db)
+            for repository in repositories {
+                try Self.link(digest, size: size, to: repository, isNamed: false, in: db)
+            }
+        }
+    }
+
+    func link(
+        _ digest: Digest, size: Int64?, to repository: Repository, isNamed: Bool
+    ) async throws(StoreError) {
+        try await write { db in try Self.link(digest, size: size, to: repository, isNamed: isNamed, in: db) }
+    }
+
+    /// Forgets that the content is stored; links and tags stay, since the upstream's word is not undone by a lost file.
+    func forgetContent(of digest: Digest) async throws(StoreError) {
+        try await write { db in
+            try db.execute(sql: "DELETE FROM blob WHERE digest = ?", arguments: [digest.data])
+        }
+    }
+
+    static func insert(blob digest: Digest, size: Int64, at now: Int64, in db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO blob (digest, size, storedAt, lastUsed, leasedUntil, pinned)
+                SELECT ?1, ?2, ?3, ?3, ifnull(max(parent.leasedUntil), 0), ifnull(max(parent.pinned), 0)
+                FROM child JOIN blob AS parent ON parent.digest = child.parent WHERE child.child = ?1
+                ON CONFLICT (digest) DO UPDATE SET size = excluded.size, lastUsed = excluded.lastUsed
+                """
+        ).execute(arguments: [digest.data, size, now])
+    }
+
+    static func link(
+        _ digest: Digest, size: Int64?, to repository: Repository, isNamed: Bool, in db: Database
+    ) throws {
+        let id = try repository.idMakingOne(in: db)
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO link (digest, repository, size, named) VALUES (?, ?, ?, ?)
+                ON CONFLICT (digest, repository) DO UPDATE SET
+                    size = ifnull(excluded.size, size), named = min(named, excluded.named)
+                """
+        ).execute(arguments: [digest.data, id, size, isNamed ? 1 : 0])
+    }
+}

@@ -1,0 +1,100 @@
+// Rows about manifests and tags: what kind, what they name, what a tag pointed to and when that was learnt.
+
+import Foundation
+import GRDB
+package import OCI
+
+/// A tag as last learnt from the upstream.
+package struct StoredTag: Equatable, Sendable {
+    package let digest: Digest
+    /// Unix time in milliseconds when the upstream last confirmed it.
+    package let checkedAt: Int64
+    /// Whether the manifest's content is stored.
+    package let isStored: Bool
+}
+
+/// A manifest as it comes into the store.
+package struct NewManifest: Sendable {
+    package let digest: Digest
+    package let mediaType: MediaType
+    package let bytes: [UInt8]
+    package let isIndex: Bool
+    /// What serving it lets clients fetch.
+    package let linked: [(digest: Digest, size: Int64)]
+
+    package init(
+        digest: Digest, mediaType: MediaType, bytes: [UInt8], isIndex: Bool, linked: [(digest: Digest, size: Int64)]
+    ) {
+        self.digest = digest
+        self.mediaType = mediaType
+        self.bytes = bytes
+        self.isIndex = isIndex
+        self.linked = linked
+    }
+}
+
+extension MetadataDatabase {
+    /// Records a manifest whose file is published, its link, and the tag it was learnt by.
+    func insert(
+        manifest: NewManifest, in repository: Repository, tag: Tag?, at now: Int64
+    ) async throws(StoreError) {
+        try await write { db in
+            let key = manifest.digest.data
+            try Self.insert(blob: manifest.digest, size: Int64(manifest.bytes.count), at: now, in: db)
+            try db.cachedStatement(
+                sql: "INSERT OR REPLACE INTO manifest (digest, mediaType, isIndex) VALUES (?, ?, ?)"
+            ).execute(arguments: [key, manifest.mediaType.rawValue, manifest.isIndex])
+            let child = try db.cachedStatement(
+                sql: "INSERT OR IGNORE INTO child (parent, child, size) VALUES (?, ?, ?)")
+            for (digest, size) in manifest.linked { try child.execute(arguments: [key, digest.data, size]) }
+            try Self.link(
+                manifest.digest, size: Int64(manifest.bytes.count), to: repository, isNamed: false, in: db)
+            if let tag { try Self.set(tag, of: repository, to: manifest.digest, at: now, in: db) }
+        }
+    }
+
+    func tag(_ tag: Tag, of repository: Repository) async throws(StoreError) -> StoredTag? {
+        try await read { db in
+            guard let id = try repository.id(in: db) else { return nil }
+            let row = try Row.fetchOne(
+                db.cachedStatement(
+                    sql: """
+                        SELECT digest, checkedAt, EXISTS (SELECT 1 FROM blob WHERE blob.digest = tag.digest)
+                        FROM tag WHERE repository = ? AND tag = ?
+                        """), arguments: [id, tag.description])
+            guard let row, let digest = Digest(data: row[0]) else { return nil }
+            return StoredTag(digest: digest, checkedAt: row[1], isStored: row[2])
+        }
+    }
+
+    /// The upstream confirmed, or changed, what the tag points to.
+    func set(_ tag: Tag, of repository: Repository, to digest: Digest, at now: Int64) async throws(StoreError) {
+        try await write { db in try Self.set(tag, of: repository, to: digest, at: now, in: db) }
+    }
+
+    func forget(_ tag: Tag, of repository: Repository) async throws(StoreError) {
+        try await write { db in
+            guard let id = try repository.id(in: db) else { return }
+            try db.execute(
+                sql: "DELETE FROM tag WHERE repository = ? AND tag = ?", arguments: [id, tag.description])
+        }
+    }
+
+    /// The tags known of a repository, in order; for when its upstream cannot be asked.
+    func tags(of repository: Repository) async throws(StoreError) -> [String] {
+        try await read { db in
+            guard let id = try repository.id(in: db) else { return [] }
+            return try String.fetchAll(
+                db, sql: "SELECT tag FROM tag WHERE repository = ? ORDER BY tag", arguments: [id])
+        }
+    }
+
+    private static func set(
+        _ tag: Tag, of repository: Repository, to digest: Digest, at now: Int64, in db: Database
+    ) throws {
+        let id = try repository.idMakingOne(in: db)
+        try db.cachedStatement(
+            sql: "INSERT OR REPLACE INTO tag (repository, tag, digest, checkedAt) VALUES (?, ?, ?, ?)"
+        ).execute(arguments: [id, tag.description, digest.data, now])
+    }
+}

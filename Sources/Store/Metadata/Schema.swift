@@ -1,0 +1,79 @@
+// The tables, each with what it is for. Migrations are numbered and only ever appended to.
+
+import GRDB
+
+enum Schema {
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1") { db in
+            for statement in first { try db.execute(sql: statement) }
+        }
+        return migrator
+    }
+
+    /// Digests are BLOBs: an algorithm byte and the hash itself, half the size of text and the fastest key. Times are Unix
+    /// milliseconds, sizes bytes.
+    private static let first = [
+        // A repository of an upstream, numbered so that links and tags are narrow.
+        """
+        CREATE TABLE repository (
+            id INTEGER PRIMARY KEY,
+            upstream TEXT NOT NULL,
+            name TEXT NOT NULL,
+            UNIQUE (upstream, name))
+        """,
+        // A committed file, manifest or not. `leasedUntil`: not evicted before; `pinned`: never.
+        """
+        CREATE TABLE blob (
+            digest BLOB PRIMARY KEY NOT NULL,
+            size INTEGER NOT NULL,
+            storedAt INTEGER NOT NULL,
+            lastUsed INTEGER NOT NULL,
+            leasedUntil INTEGER NOT NULL DEFAULT 0,
+            pinned INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID
+        """,
+        "CREATE INDEX blob_by_use ON blob (lastUsed) WHERE pinned = 0",
+        // What is known of a blob that is a manifest or an index.
+        """
+        CREATE TABLE manifest (
+            digest BLOB PRIMARY KEY NOT NULL,
+            mediaType TEXT NOT NULL,
+            isIndex INTEGER NOT NULL) WITHOUT ROWID
+        """,
+        // What serving a manifest lets its repository's clients fetch: never foreign layers, subjects or anything with urls.
+        """
+        CREATE TABLE child (
+            parent BLOB NOT NULL,
+            child BLOB NOT NULL,
+            size INTEGER NOT NULL,
+            PRIMARY KEY (parent, child)) WITHOUT ROWID
+        """,
+        "CREATE INDEX child_by_child ON child (child)",
+        // The right to see a digest through a repository. `named`: a linked manifest named it; else the upstream answered for it, and
+        // may have told its size.
+        """
+        CREATE TABLE link (
+            digest BLOB NOT NULL,
+            repository INTEGER NOT NULL,
+            size INTEGER,
+            named INTEGER NOT NULL,
+            PRIMARY KEY (digest, repository)) WITHOUT ROWID
+        """,
+        // What a tag pointed to when the upstream was last asked.
+        """
+        CREATE TABLE tag (
+            repository INTEGER NOT NULL,
+            tag TEXT NOT NULL,
+            digest BLOB NOT NULL,
+            checkedAt INTEGER NOT NULL,
+            PRIMARY KEY (repository, tag)) WITHOUT ROWID
+        """,
+        "CREATE INDEX tag_by_digest ON tag (digest)",
+        // Figures that survive a restart.
+        """
+        CREATE TABLE total (
+            name TEXT PRIMARY KEY NOT NULL,
+            value INTEGER NOT NULL) WITHOUT ROWID
+        """,
+    ]
+}

@@ -1,0 +1,56 @@
+// Figures: what is stored, counted, and totals that survive a restart.
+
+import Foundation
+import GRDB
+import OCI
+
+/// What the database says is stored.
+package struct StoredFigures: Equatable, Sendable {
+    package var blobs = 0
+    package var manifests = 0
+    package var tags = 0
+    /// Bytes.
+    package var pinnedBytes: Int64 = 0
+}
+
+extension MetadataDatabase {
+    /// Bytes on disk of all committed content, whole blocks.
+    func committedBytes() throws(StoreError) -> Int64 {
+        try readNow { db in try Int64.fetchOne(db, sql: "SELECT ifnull(sum((size + 4095) & ~4095), 0) FROM blob") ?? 0 }
+    }
+
+    func figures() async throws(StoreError) -> StoredFigures {
+        try await read { db in
+            var figures = StoredFigures()
+            figures.manifests = try Int.fetchOne(db, sql: "SELECT count(*) FROM manifest") ?? 0
+            let all = try Int.fetchOne(db, sql: "SELECT count(*) FROM blob") ?? 0
+            figures.blobs = max(0, all - figures.manifests)
+            figures.tags = try Int.fetchOne(db, sql: "SELECT count(*) FROM tag") ?? 0
+            figures.pinnedBytes =
+                try Int64.fetchOne(db, sql: "SELECT ifnull(sum(size), 0) FROM blob WHERE pinned = 1") ?? 0
+            return figures
+        }
+    }
+
+    func totals() throws(StoreError) -> [String: Int64] {
+        try readNow { db in
+            let rows = try Row.fetchAll(db, sql: "SELECT name, value FROM total")
+            return Dictionary(rows.map { ($0[0], $0[1]) }, uniquingKeysWith: { $1 })
+        }
+    }
+
+    func save(totals: [String: Int64]) async throws(StoreError) {
+        try await write { db in
+            let statement = try db.cachedStatement(sql: "INSERT OR REPLACE INTO total (name, value) VALUES (?, ?)")
+            for (name, value) in totals { try statement.execute(arguments: [name, value]) }
+        }
+    }
+
+    /// Which of these digests have a row: for reconciling files with the database.
+    func known(_ digests: [Digest]) async throws(StoreError) -> Set<Digest> {
+        try await read { db in
+            let statement = try db.cachedStatement(sql: "SELECT 1 FROM blob WHERE digest = ?")
+            return try Set(digests.filter { try Int.fetchOne(statement, arguments: [$0.data]) != nil })
+        }
+    }
+}

@@ -1,0 +1,107 @@
+// Which answers may be used, decided from their heads; and what is said about those that may not. Pure.
+import HTTPSemantics
+import HTTPTypes
+import OCI
+
+/// The rules for one question. contract 5.6: never used are HTML, a 206 nobody asked for, an answer that has already
+/// been through here.
+struct AnswerRules: Sendable {
+    /// Of any body but a manifest, tags list, token or blob: bytes kept for the message.
+    static let errorBodyLimit = 64 * 1024
+
+    /// The pseudonym that this program puts into `Via` (RFC 9110 §7.6.3).
+    let pseudonym: String
+
+    /// Nil if the answer may be used or is an error, whose status tells the rest.
+    func refusal(of head: ResponseHead, from origin: UpstreamURL.Origin) -> UpstreamError? {
+        if isOwn(head.fields[.via]) {
+            return .unreachable(.proxyLoopDetected, "\(origin) leads back to this mirror")
+        }
+        guard (200...299).contains(head.status) else { return nil }
+        let type = head.fields[.contentType].flatMap { MediaType(field: $0) }
+        guard type?.rawValue != "text/html" else {
+            return .refused("\(origin) answered with an HTML page")
+        }
+        return nil
+    }
+
+    /// The bytes a blob's 2xx brings, or why it may not be used.
+    ///
+    /// RFC 9110 §15.3.7: a 206 must be for a range that was asked for; a 200 may always come instead.
+    static func blobRange(
+        of head: ResponseHead, asked: BlobRange?, from origin: UpstreamURL.Origin
+    ) -> Result<ContentRange?, UpstreamError> {
+        switch head.status {
+        case 200: return .success(nil)
+        case 206:
+            guard let asked else { return .failure(.refused("\(origin) answered 206 to a request without Range")) }
+            guard let range = head.fields[.contentRange].flatMap({ ContentRange($0) }), range.first == asked.first,
+                asked.includes(range), head.length.map({ $0 == range.last - range.first + 1 }) ?? true
+            else { return .failure(.refused("\(origin) answered another range than was asked for")) }
+            return .success(range)
+        default: return .failure(.failed(status: head.status, message: "no answer to GET of a blob"))
+        }
+    }
+
+    /// What a status of 3xx to 5xx means. A host that was redirected to speaks for itself, not for the registry:
+    /// its 404 or 403 is a failure, as is a 404 that another mirror made of a failure (RFC 9209).
+    static func error(
+        of answer: Answer, from origin: UpstreamURL.Origin, isHome: Bool, now: Int64
+    ) -> UpstreamError {
+        let (head, status) = (answer.head, answer.head.status)
+        let message = "\(origin.authority): \(words(of: answer))"
+        guard status != 429 else {
+            let delay = head.fields[.retryAfter].flatMap { RetryAfter.parse($0, now: now) }
+            return .rateLimited(retryAfter: delay, message: message)
+        }
+        guard isHome else { return .failed(status: status, message: message) }
+        switch status {
+        case 404 where hasProxyError(head): return .failed(status: status, message: message)
+        case 404: return .unknown(message: message)
+        case 401, 403: return .denied(status: status, message: message)
+        default: return .failed(status: status, message: message)
+        }
+    }
+
+    /// What the body says, in one printable line: the first error of an OCI body, or the start of a plain text.
+    static func words(of answer: Answer) -> String {
+        let type = answer.head.fields[.contentType].flatMap { MediaType(field: $0) }
+        let text: String
+        if let body = ErrorBody(parsing: answer.body) {
+            text = body.message.isEmpty ? body.code : "\(body.code): \(body.message)"
+        } else if type?.rawValue == "text/plain" {
+            text = String(decoding: answer.body.prefix(1024), as: UTF8.self)
+        } else {
+            text = ""
+        }
+        let line = text.unicodeScalars.prefix { $0 != "\n" && $0 != "\r" }.filter { $0.properties.isPrintable }
+        let words = String(String.UnicodeScalarView(line.prefix(240)))
+        return words.isEmpty ? "HTTP \(answer.head.status)" : words
+    }
+
+    private func isOwn(_ via: String?) -> Bool {
+        (via ?? "").split(separator: ",").contains { hop in
+            hop.split(separator: " ").dropFirst().first.map(String.init) == pseudonym
+        }
+    }
+
+    private static func hasProxyError(_ head: ResponseHead) -> Bool {
+        guard let name = HTTPField.Name(ProxyStatus.fieldName), let field = head.fields[name] else { return false }
+        return field.split(whereSeparator: { $0 == ";" || $0 == "," || $0 == " " }).contains { $0.hasPrefix("error=") }
+    }
+}
+
+extension BlobRange {
+    fileprivate func includes(_ range: ContentRange) -> Bool {
+        if case .part(let asked) = self { range.last <= asked.upperBound } else { true }
+    }
+}
+
+extension Unicode.Scalar.Properties {
+    fileprivate var isPrintable: Bool {
+        switch generalCategory {
+        case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
+        default: true
+        }
+    }
+}

@@ -1,0 +1,43 @@
+// What a registry answers, in our types: facts, a manifest, a page of tags.
+package import OCI
+
+/// What a registry says of a manifest without sending it.
+package struct ManifestFacts: Equatable, Sendable {
+    /// A hint: what is stored goes by the digest computed here.
+    package let digest: Digest?
+    package let mediaType: MediaType?
+    /// Bytes.
+    package let size: Int64?
+
+    package init(digest: Digest?, mediaType: MediaType?, size: Int64?) {
+        self.digest = digest
+        self.mediaType = mediaType
+        self.size = size
+    }
+}
+
+/// A manifest as it came, whole by its framing and not yet looked into.
+package struct FetchedManifest: Equatable, Sendable {
+    package let bytes: [UInt8]
+    package let mediaType: MediaType?
+    /// A hint, as in `ManifestFacts`.
+    package let digest: Digest?
+
+    package init(bytes: [UInt8], mediaType: MediaType?, digest: Digest?) {
+        self.bytes = bytes
+        self.mediaType = mediaType
+        self.digest = digest
+    }
+}
+
+/// A page of tags as the registry wrote it.
+package struct TagPage: Equatable, Sendable {
+    package let bytes: [UInt8]
+    /// The `Link` field to the next page, relative to the registry; nil on the last.
+    package let link: String?
+
+    package init(bytes: [UInt8], link: String?) {
+        self.bytes = bytes
+        self.link = link
+    }
+}

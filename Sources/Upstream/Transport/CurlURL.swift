@@ -1,0 +1,110 @@
+// An http or https URL, taken apart and resolved by the very parser that will connect to it.
+import CCurl
+
+/// An absolute URL of a registry, a token service or a redirect's target.
+///
+/// libcurl's own parser reads it, so what is checked here (scheme, host, port) is what is connected to: two
+/// parsers that disagree about a `Location` are a way around every rule about hosts. User names and passwords
+/// inside a URL are refused, fragments dropped, percent-encoding left as it came.
+///
+/// Printing it gives no query: a signed `Location` carries its secret there.
+package struct UpstreamURL: Hashable, Sendable, CustomStringConvertible {
+    /// A scheme, a host and a port: what credentials are bound to (RFC 6454 §4).
+    package struct Origin: Hashable, Sendable, CustomStringConvertible {
+        package let isSecure: Bool
+        /// Lowercase; an IPv6 address is in brackets.
+        package let host: String
+        package let port: Int
+
+        package var description: String { "\(isSecure ? "https" : "http")://\(authority)" }
+
+        /// As in a `Host` field: the port only where it is not the scheme's own.
+        package var authority: String { port == (isSecure ? 443 : 80) ? host : "\(host):\(port)" }
+    }
+
+    package let origin: Origin
+    /// The path, beginning with "/".
+    package let path: String
+    package let query: String?
+
+    /// Nil unless the text is an absolute http or https URL without user name and password.
+    package init?(_ text: String) {
+        guard let handle = CurlURLHandle() else { return nil }
+        guard handle.set(text) else { return nil }
+        self.init(parsed: handle)
+    }
+
+    package init(origin: Origin, path: String, query: String? = nil) {
+        self.origin = origin
+        self.path = path
+        self.query = query
+    }
+
+    private init?(parsed handle: borrowing CurlURLHandle) {
+        guard let scheme = handle.part(CURLUPART_SCHEME), let host = handle.part(CURLUPART_HOST), !host.isEmpty,
+            let port = handle.part(CURLUPART_PORT).flatMap({ Int($0) }), scheme == "https" || scheme == "http"
+        else { return nil }
+        origin = Origin(isSecure: scheme == "https", host: host.lowercased(), port: port)
+        path = handle.part(CURLUPART_PATH) ?? "/"
+        query = handle.part(CURLUPART_QUERY)
+    }
+
+    /// The target of a `Location` field on an answer from here: absolute or relative (RFC 9110 §10.2.2, RFC 3986 §5).
+    package func resolving(_ location: String) -> UpstreamURL? {
+        guard let handle = CurlURLHandle(), handle.set(absolute), handle.set(location) else { return nil }
+        return UpstreamURL(parsed: handle)
+    }
+
+    /// The same URL with `name=value` added to its query, both percent-encoded.
+    package func adding(_ items: [(name: String, value: String)]) -> UpstreamURL {
+        let added = items.map { "\($0.name.percentEncoded)=\($0.value.percentEncoded)" }
+        let all = (query.map { $0.isEmpty ? [] : [$0] } ?? []) + added
+        return UpstreamURL(origin: origin, path: path, query: all.isEmpty ? nil : all.joined(separator: "&"))
+    }
+
+    /// The whole URL, its query included: for the wire, never for a log or an error.
+    package var absolute: String { "\(origin)\(path)" + (query.map { "?\($0)" } ?? "") }
+
+    package var description: String { "\(origin)\(path)" }
+}
+
+/// Owns a `CURLU`.
+private struct CurlURLHandle: ~Copyable {
+    private let raw: OpaquePointer
+    private static let flags = UInt32(CURLU_PATH_AS_IS | CURLU_DISALLOW_USER)
+
+    init?() {
+        guard let raw = curl_url() else { return nil }
+        self.raw = raw
+    }
+
+    deinit { curl_url_cleanup(raw) }
+
+    /// Sets the whole URL, or resolves a relative one against it. Spaces and bytes beyond ASCII are encoded, as
+    /// libcurl does with a `Location`.
+    func set(_ text: String) -> Bool {
+        curl_url_set(raw, CURLUPART_URL, text, Self.flags | UInt32(CURLU_URLENCODE)) == CURLUE_OK
+    }
+
+    func part(_ part: CURLUPart) -> String? {
+        var text: UnsafeMutablePointer<CChar>?
+        guard curl_url_get(raw, part, &text, UInt32(CURLU_DEFAULT_PORT)) == CURLUE_OK, let text else { return nil }
+        defer { curl_free(text) }
+        return String(cString: text)
+    }
+}
+
+extension String {
+    /// RFC 3986 §2.3: everything but the unreserved characters as %XX.
+    fileprivate var percentEncoded: String {
+        let digits = Array("0123456789ABCDEF".unicodeScalars)
+        var encoded = String.UnicodeScalarView()
+        for byte in utf8 {
+            switch byte {
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: encoded.append(Unicode.Scalar(byte))
+            default: encoded.append(contentsOf: ["%", digits[Int(byte >> 4)], digits[Int(byte & 15)]])
+            }
+        }
+        return String(encoded)
+    }
+}

@@ -1,0 +1,89 @@
+// Why an upstream gave no answer that can be used.
+package import HTTPSemantics
+
+/// One failure of a verb of `UpstreamRegistry`. The texts are for people: what the upstream said or which rule of
+/// ours was broken, printable and short, never holding a credential or a URL's query.
+package enum UpstreamError: Error, Equatable, Sendable {
+    /// The registry itself answered 404: it has no such manifest, blob or repository.
+    case unknown(message: String)
+    /// 401 or 403 from the registry or its token service, with what we have to show shown.
+    case denied(status: Int, message: String)
+    /// 429; no delay if the upstream named none.
+    case rateLimited(retryAfter: Duration?, message: String)
+    /// Any other status, and any refusal by a host that the registry redirected to.
+    case failed(status: Int, message: String)
+    /// No answer was had, or none that is HTTP.
+    case unreachable(ProxyError, String)
+    /// An answer that a rule of ours forbids to use: a strange realm or redirect, HTML, a range nobody asked for.
+    case refused(String)
+    /// The body ended early, in bytes; the rest may be asked for from `received` on.
+    case incomplete(received: Int64, expected: Int64)
+    /// By our own side: the task or the transfer was cancelled, or a sink said `.abort`.
+    case cancelled
+
+    /// Whether the same request may succeed if sent again unchanged.
+    package var isTransient: Bool {
+        switch self {
+        case .unreachable(.proxyLoopDetected, _): false
+        case .unreachable, .rateLimited, .incomplete: true
+        case .failed(let status, _): status >= 500 || status == 408 || status == 425
+        case .unknown, .denied, .refused, .cancelled: false
+        }
+    }
+
+    /// The token of RFC 9209 §2.3 that tells a client of this failure.
+    package var proxyError: ProxyError {
+        switch self {
+        case .unknown: .destinationNotFound
+        case .denied: .httpRequestDenied
+        case .rateLimited: .connectionLimitReached
+        case .failed: .httpRequestError
+        case .unreachable(let error, _): error
+        case .refused: .httpProtocolError
+        case .incomplete: .httpResponseIncomplete
+        case .cancelled: .proxyInternalError
+        }
+    }
+
+    /// Whether another endpoint of the same registry may do better. A registry's own no is final.
+    var mayTryNextEndpoint: Bool {
+        switch self {
+        case .unreachable, .rateLimited, .refused: true
+        case .failed, .incomplete: isTransient
+        case .unknown, .denied, .cancelled: false
+        }
+    }
+
+    /// Whether it counts as an error of the endpoint in its figures.
+    var isEndpointError: Bool {
+        switch self {
+        case .unreachable, .rateLimited, .refused, .failed, .incomplete: true
+        case .unknown, .denied, .cancelled: false
+        }
+    }
+
+    /// Whether the endpoint is better asked after the others for a while.
+    var isOutage: Bool {
+        switch self {
+        case .unreachable, .refused, .incomplete: true
+        case .failed: isTransient
+        case .unknown, .denied, .rateLimited, .cancelled: false
+        }
+    }
+}
+
+extension UpstreamError: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .unknown(let message): "unknown: \(message)"
+        case .denied(let status, let message): "denied with \(status): \(message)"
+        case .rateLimited(let delay, let message):
+            "rate limited" + (delay.map { ", ask again in \($0.components.seconds) s" } ?? "") + ": \(message)"
+        case .failed(let status, let message): "failed with \(status): \(message)"
+        case .unreachable(let error, let words): "\(error.rawValue): \(words)"
+        case .refused(let rule): "refused: \(rule)"
+        case .incomplete(let received, let expected): "ended after \(received) of \(expected) bytes"
+        case .cancelled: "cancelled"
+        }
+    }
+}

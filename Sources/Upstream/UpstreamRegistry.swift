@@ -1,0 +1,175 @@
+// One upstream registry: its verbs, tried endpoint by endpoint within one deadline.
+import HTTPSemantics
+import HTTPTypes
+package import Logging
+package import OCI
+
+/// Asks one upstream.
+///
+/// Every verb is bounded by `firstByteTimeout` before its head, tokens, redirects and further endpoints included; a
+/// cancelled task cancels its transfer. Endpoints are tried in their order, those that failed within the last 30 s
+/// last; the next one is asked after a failure to answer, a 5xx or a 429, never after the registry's own no.
+package final class UpstreamRegistry: Sendable {
+    package let configuration: UpstreamConfiguration
+    private let askers: [EndpointAsker]
+    private let clock: any Clock<Duration>
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - now: wall-clock seconds since 1970, for `Retry-After` as a date.
+    ///   - instance: told upstream as `Via: 1.1 wharf-<instance>`, and recognised as our own.
+    package init(
+        _ configuration: UpstreamConfiguration, transport: any Transport, clock: any Clock<Duration>,
+        now: @escaping @Sendable () -> Int64, logger: Logger, instance: String
+    ) {
+        self.configuration = configuration
+        self.clock = clock
+        var logger = logger
+        logger[metadataKey: "upstream"] = "\(configuration.name)"
+        self.logger = logger
+        let wire = EndpointAsker.Wire(
+            transport: transport, clock: clock, uptime: stopwatch(clock), now: now, logger: logger,
+            rules: AnswerRules(pseudonym: "wharf-\(instance)"))
+        askers = configuration.endpoints.map { EndpointAsker($0, configuration, wire) }
+    }
+
+    /// One an endpoint, in the configuration's order.
+    package var figures: [EndpointFigures] { askers.map(\.ledger.figures) }
+
+    /// end-3 by `HEAD`: which manifest a reference names now. Docker Hub does not count it as a pull.
+    package func resolve(
+        _ name: RepositoryName, _ reference: Reference
+    ) async throws(UpstreamError) -> ManifestFacts {
+        let question = Question(
+            endpoint: .manifest(name, reference), name: name, method: .head, fields: Self.acceptingManifests,
+            plan: Self.headAlone)
+        let head = try await ask(question).head
+        return ManifestFacts(digest: head.contentDigest, mediaType: head.mediaType, size: head.length)
+    }
+
+    /// end-3: the manifest that a reference names, of at most `Manifest.sizeLimit` bytes.
+    package func manifest(
+        _ name: RepositoryName, _ reference: Reference
+    ) async throws(UpstreamError) -> FetchedManifest {
+        let question = Question(
+            endpoint: .manifest(name, reference), name: name, fields: Self.acceptingManifests, isCounted: true,
+            plan: Self.whole("manifest"))
+        let answer = try await ask(question)
+        return FetchedManifest(
+            bytes: answer.body, mediaType: answer.head.mediaType, digest: answer.head.contentDigest)
+    }
+
+    /// end-2 by `HEAD`: a blob's size in bytes, or nil where it exists and the upstream tells no size.
+    ///
+    /// A host behind a redirect that allows only GET (a signed URL is signed for its method) is asked for the first
+    /// byte instead.
+    package func blobSize(_ name: RepositoryName, _ digest: Digest) async throws(UpstreamError) -> Int64? {
+        var question = Question(
+            endpoint: .blob(name, digest), name: name, method: .head, isTentative: true, plan: Self.headAlone)
+        let head = try await ask(question).head
+        if head.status == 200 { return head.length }
+
+        question.method = .get
+        question.version = .http1
+        question.fields[.range] = BlobRange.part(0...0).fieldValue
+        question.isTentative = false
+        question.plan = { head, hop, _ in
+            switch AnswerRules.blobRange(of: head, asked: .part(0...0), from: hop.origin) {
+            case .failure(let error): .refuse(error)
+            case .success: .collect(limit: 0, beyond: nil)
+            }
+        }
+        let first = try await ask(question).head
+        return first.fields[.contentRange].flatMap { ContentRange($0) }.map(\.size) ?? first.length
+    }
+
+    /// end-2: streams a blob, or a part of it, into a sink.
+    ///
+    /// Returns when the sink has accepted the head; the bytes go on flowing on the transport's thread until the
+    /// sink's `finished`, whatever becomes of the calling task. Where this throws, the sink was not called, unless it
+    /// said `.abort` to the head itself.
+    ///
+    /// - Returns: the running transfer, also given to the sink in its `BlobHead`.
+    package func blob(
+        _ name: RepositoryName, _ digest: Digest, range: BlobRange? = nil, into sink: any BlobSink
+    ) async throws(UpstreamError) -> any Transfer {
+        var fields = HTTPFields()
+        if let range { fields[.range] = range.fieldValue }
+        let question = Question(
+            endpoint: .blob(name, digest), name: name, fields: fields, version: .http1, isCounted: true
+        ) { head, hop, exchange in
+            switch AnswerRules.blobRange(of: head, asked: range, from: hop.origin) {
+            case .failure(let error): return .refuse(error)
+            case .success(let part):
+                let blobHead = BlobHead(
+                    size: part.map(\.size) ?? head.length, range: part?.range, entityTag: head.fields[.eTag],
+                    host: hop.origin.authority, remoteAddress: head.remoteAddress, endpoint: "\(hop.endpoint)",
+                    transfer: exchange)
+                return .stream(blobHead, sink)
+            }
+        }
+        guard let stream = try await ask(question).stream else { throw .cancelled }
+        return stream
+    }
+
+    /// end-8: a page of the tags list, of at most 4 MiB.
+    ///
+    /// - Parameter query: `n=` and `last=` as the client sent them, without "?".
+    package func tags(_ name: RepositoryName, query: String?) async throws(UpstreamError) -> TagPage {
+        let question = Question(endpoint: .tags(name), name: name, query: query, plan: Self.whole("tags list"))
+        let answer = try await ask(question)
+        return TagPage(bytes: answer.body, link: HTTPField.Name("Link").flatMap { answer.head.fields[$0] })
+    }
+
+    // MARK: Endpoint by endpoint
+
+    private func ask(_ question: Question) async throws(UpstreamError) -> Answer {
+        let deadline = Deadline(configuration.firstByteTimeout, clock: clock)
+        let ordered = askers.filter { !$0.ledger.isMarked } + askers.filter { $0.ledger.isMarked }
+        var failure = UpstreamError.unreachable(.proxyConfigurationError, "\(configuration.name) has no endpoint")
+        for (tried, asker) in ordered.enumerated() {
+            do throws(UpstreamError) {
+                let answer = try await deadline.bound(sharedBy: ordered.count - tried) {
+                    () async throws(UpstreamError) in
+                    try await asker.answer(to: question)
+                }
+                asker.ledger.answered()
+                return answer
+            } catch {
+                asker.ledger.failed(error)
+                logger.debug("no answer", metadata: ["endpoint": "\(asker.endpoint)", "error": "\(error)"])
+                guard error.mayTryNextEndpoint else { throw error }
+                failure = error
+            }
+        }
+        throw failure
+    }
+
+    // MARK: What to do with a 2xx
+
+    private static let acceptingManifests: HTTPFields = [.accept: MediaType.accepted]
+
+    private static let headAlone: @Sendable (ResponseHead, Hop, Exchange) -> Exchange.Plan = { head, hop, _ in
+        head.status == 200 ? .collect(limit: 0, beyond: nil) : .refuse(unexpected(head, hop))
+    }
+
+    private static func whole(_ what: String) -> @Sendable (ResponseHead, Hop, Exchange) -> Exchange.Plan {
+        { head, hop, _ in
+            guard head.status == 200 else { return .refuse(unexpected(head, hop)) }
+            let limit = Manifest.sizeLimit
+            return .collect(limit: limit, beyond: .refused("the \(what) of \(hop.origin) is over \(limit) bytes"))
+        }
+    }
+
+    private static func unexpected(_ head: ResponseHead, _ hop: Hop) -> UpstreamError {
+        .refused("\(hop.origin) answered \(head.status) where only 200 makes sense")
+    }
+}
+
+extension ResponseHead {
+    fileprivate var mediaType: MediaType? { fields[.contentType].flatMap { MediaType(field: $0) } }
+
+    fileprivate var contentDigest: Digest? {
+        HTTPField.Name(FieldNames.contentDigest).flatMap { fields[$0] }.flatMap { Digest($0) }
+    }
+}

@@ -1,0 +1,152 @@
+// The whole object graph on one page, built by hand, bottom-up.
+
+import Frontend
+import Glibc
+import HTTPServer
+import Hosting
+import Logging
+import OCI
+import PullThrough
+import ServiceLifecycle
+import Store
+import UnixSignals
+import Upstream
+
+struct Composition {
+    private let server: HTTPServer
+    private let services: ServiceGroup
+    private let configuration: Configuration
+    private let logger: Logger
+
+    /// Opens the store; asks nothing of the network.
+    init(_ configuration: Configuration, logger: Logger) throws {
+        self.configuration = configuration
+        self.logger = logger
+        let clock = ContinuousClock()
+        let started = clock.now
+
+        // Hands
+        let store = try ContentStore(StoreConfiguration(configuration), now: unixMilliseconds, logger: logger)
+        let transport = CurlTransport()
+        let instance = String(UInt32.random(in: .min ... .max), radix: 16)
+
+        // Mind
+        let upstreams = try configuration.upstreams.map { upstream in
+            let registry = UpstreamRegistry(
+                try UpstreamConfiguration(upstream), transport: transport, clock: clock,
+                now: { unixMilliseconds() / 1000 }, logger: logger, instance: instance)
+            let policy = FreshnessPolicy(
+                freshFor: upstream.freshFor, staleIfError: upstream.staleIfError, negativeFor: upstream.negativeFor)
+            return (name: upstream.name, entry: UpstreamDirectory.Entry(registry: registry, policy: policy))
+        }
+        let hosted = HostedNames([])
+        let statistics = Statistics(saved: try store.totals())
+        let cache = PullThroughCache(
+            store: store,
+            directory: UpstreamDirectory(
+                upstreams, defaultName: configuration.defaultUpstream, isHosted: { hosted.contains($0) }),
+            statistics: statistics, isOffline: configuration.offline, now: unixMilliseconds, logger: logger)
+
+        // Face
+        let responder = WharfResponder(cache: cache, version: Wharf.version) {
+            let (seconds, attoseconds) = (clock.now - started).components
+            return Double(seconds) + Double(attoseconds / 1_000_000_000_000_000) / 1000
+        }
+        server = HTTPServer(
+            configuration: ServerConfiguration(configuration), responder: responder, logger: logger)
+
+        // They stop in the reverse order: no more clients, no more transfers, then all is written down.
+        let upkeep = Upkeep(
+            of: store, every: .seconds(5), clock: clock, totals: { statistics.named }, beforeEnd: { await cache.settle() })
+        var group = ServiceGroupConfiguration(
+            services: [upkeep, transport, server], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        group.maximumGracefulShutdownDuration = configuration.drain + .seconds(10)
+        services = ServiceGroup(configuration: group)
+    }
+
+    func run() async throws {
+        let addresses = try await bind()
+        logger.info(
+            "serving",
+            metadata: [
+                "version": "\(Wharf.version)", "listen": "\(addresses.map { "\($0)" }.joined(separator: ", "))",
+                "data": "\(configuration.data)",
+            ])
+        try await services.run()
+        logger.info("stopped")
+    }
+
+    private func bind() async throws -> [BoundAddress] {
+        do {
+            return try await server.bind()
+        } catch {
+            let addresses = configuration.listen.map { "\($0)" }.joined(separator: ", ")
+            throw StartFailure("cannot listen on \(addresses): \(error); free the port or choose another with --listen")
+        }
+    }
+}
+
+/// Why the program could not start, in one line that says what to do.
+private struct StartFailure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// The wall clock. It may jump; what must not is measured with the clock.
+@Sendable private func unixMilliseconds() -> Int64 {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+}
+
+// MARK: The configuration in each room's own words
+
+extension StoreConfiguration {
+    fileprivate init(_ configuration: Configuration) {
+        self.init(root: configuration.data)
+        maxSize = Bound(configuration.cache.maxSize)
+        minFree = Bound(configuration.cache.minFree)
+        lowWatermark = configuration.cache.lowWatermark
+        lease = configuration.cache.lease
+        let pins = configuration.cache.pins
+        isPinned = { repository, tag in pins.contains { $0.matches(repository, tag: tag) } }
+    }
+}
+
+extension StoreConfiguration.Bound {
+    fileprivate init(_ capacity: Configuration.Capacity) {
+        switch capacity {
+        case .bytes(let bytes): self = .bytes(bytes)
+        case .share(let share): self = .share(share)
+        }
+    }
+}
+
+extension UpstreamConfiguration {
+    fileprivate init(_ upstream: Configuration.Upstream) throws {
+        let endpoints = try upstream.endpoints.map { text in
+            guard let endpoint = UpstreamEndpoint("\(text)") else {
+                throw StartFailure("\(text) is no endpoint of \(upstream.name): write it as https://host[:port][/path]")
+            }
+            return endpoint
+        }
+        self.init(
+            name: upstream.name, endpoints: endpoints, authHosts: upstream.authHosts,
+            credentials: upstream.login.map { Credentials(username: $0.username, password: $0.password.revealed) },
+            allowHTTP: upstream.allowsHTTP, firstByteTimeout: upstream.firstByteTimeout,
+            stallTimeout: upstream.stallTimeout)
+    }
+}
+
+extension ServerConfiguration {
+    fileprivate init(_ configuration: Configuration) {
+        self.init(addresses: configuration.listen.map { Address(host: $0.host, port: $0.port) })
+        connections = configuration.limits.connections
+        connectionsPerAddress = configuration.limits.connectionsPerAddress
+        headerTimeout = configuration.limits.headerTimeout
+        idleTimeout = configuration.limits.idleTimeout
+        clientStallTimeout = configuration.limits.clientStallTimeout
+        drain = configuration.drain
+    }
+}

@@ -1,0 +1,147 @@
+// The effective configuration as plain values, with the defaults, and where each value came from.
+
+package import OCI
+
+package struct Configuration: Sendable {
+    /// `HOST:PORT` to listen on.
+    package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
+        /// A name or an address; an IPv6 address without its brackets.
+        package let host: String
+        /// 0: any that is free.
+        package let port: Int
+
+        package init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+
+        package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    }
+
+    /// How much of a disk.
+    package enum Capacity: Hashable, Sendable {
+        case bytes(Int64)
+        /// Of the file system that holds the data, from 0 to 1.
+        case share(Double)
+    }
+
+    package struct Cache: Hashable, Sendable {
+        package var maxSize = Capacity.share(0.8)
+        /// The disk is never filled beyond this, whatever `maxSize` says.
+        package var minFree = Capacity.share(0.05)
+        /// Eviction stops when usage is at this share of `maxSize`, from 0 to 1.
+        package var lowWatermark = 0.9
+        /// What a served manifest names is not evicted for so long; zero: off.
+        package var lease = Duration.seconds(15 * 60)
+        /// Images never evicted.
+        package var pins: [ImagePattern] = []
+    }
+
+    package struct Login: Hashable, Sendable {
+        package let username: String
+        package let password: Secret
+    }
+
+    package struct Upstream: Sendable {
+        /// The registry's host as images are named by.
+        package let name: String
+        /// Tried in order.
+        package var endpoints: [EndpointURL]
+        /// `host`, at any port, or `host:port`: besides the endpoint's own, what a token realm may name.
+        package var authHosts: [String]
+        package var allowsHTTP = false
+        /// `nil`: anonymous.
+        package var login: Login?
+        package var freshFor = Duration.seconds(60)
+        package var staleIfError = Duration.seconds(30 * 86_400)
+        package var negativeFor = Duration.seconds(10)
+        package var firstByteTimeout = Duration.seconds(15)
+        package var stallTimeout = Duration.seconds(20)
+    }
+
+    package struct Limits: Hashable, Sendable {
+        package var connections = 20_000
+        package var connectionsPerAddress = 4096
+        package var headerTimeout = Duration.seconds(15)
+        package var idleTimeout = Duration.seconds(120)
+        package var clientStallTimeout = Duration.seconds(60)
+    }
+
+    /// The raw values are those of swift-log's `Logger.Level`.
+    package enum LogLevel: String, Sendable, CaseIterable {
+        case trace, debug, info, notice, warning, error, critical
+    }
+
+    package enum LogFormat: String, Sendable, CaseIterable { case text, json }
+
+    package struct Log: Hashable, Sendable {
+        package var level = LogLevel.info
+        package var format = LogFormat.text
+    }
+
+    package var listen = [ListenAddress(host: "0.0.0.0", port: 5000)]
+    package var data = "/var/lib/wharf"
+    package var cache = Cache()
+    /// Those that were named, in that order, then the built-in ones that were not.
+    package var upstreams: [Upstream] = builtInNames.map { Upstream(name: $0) }
+    /// One of `upstreams`.
+    package var defaultUpstream = "docker.io"
+    package var limits = Limits()
+    package var drain = Duration.seconds(30)
+    package var log = Log()
+    package var offline = false
+    /// Key, such as `upstreams.docker.io.fresh-for`, to where its value was given; what is not here is a default.
+    package var origins: [String: Origin] = [:]
+
+    package func origin(of key: String) -> Origin { origins[key] ?? .builtIn }
+
+    /// The upstreams there are without configuration, each anonymous.
+    package static let builtInNames = [
+        "docker.io", "ghcr.io", "quay.io", "registry.k8s.io", "gcr.io", "mcr.microsoft.com", "public.ecr.aws",
+        "nvcr.io",
+    ]
+}
+
+extension Configuration.Upstream {
+    /// An upstream with nothing said of it: `https://<name>`, and for Docker Hub the endpoint that it really has.
+    package init(name: String) {
+        self.name = name
+        endpoints = [EndpointURL(secureHost: name == "docker.io" ? EndpointURL.dockerHubHost : name)]
+        authHosts = Self.usualAuthHosts(of: endpoints)
+    }
+
+    /// Docker Hub is the one well-known registry whose tokens come from another host; that host is trusted only where
+    /// Docker Hub's own endpoint is asked.
+    static func usualAuthHosts(of endpoints: [EndpointURL]) -> [String] {
+        endpoints.contains { $0.authority == EndpointURL.dockerHubHost } ? ["auth.docker.io"] : []
+    }
+}
+
+/// Where a value was given.
+package enum Origin: Hashable, Sendable, CustomStringConvertible {
+    case flag(String)
+    case environment(String)
+    case file(String, line: Int)
+    case builtIn
+
+    package var description: String {
+        switch self {
+        case .flag(let name): name
+        case .environment(let name): name
+        case .file(let path, let line): "\(path):\(line)"
+        case .builtIn: "default"
+        }
+    }
+}
+
+/// A text that nothing prints, interpolates or dumps.
+package struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    /// For the one place that sends it.
+    package let revealed: String
+
+    package init(_ text: String) { revealed = text }
+
+    package var description: String { "<redacted>" }
+    package var debugDescription: String { description }
+    package var customMirror: Mirror { Mirror(self, children: [:]) }
+}

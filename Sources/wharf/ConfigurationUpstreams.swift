@@ -1,0 +1,148 @@
+// The upstreams: those that the file names, those of the command line, and those that are built in.
+
+import FoundationEssentials
+
+extension Configuration {
+    mutating func readUpstreams(
+        _ root: inout ConfigurationSection, _ overrides: ConfigurationOverrides, _ notes: ConfigurationNotes
+    ) {
+        let keepsBuiltIn = root.value("builtin-upstreams", or: true, ConfigurationValues.bool)
+        upstreams = []
+        for (name, section, origin) in root.namedSections("upstreams") {
+            var section = section
+            do throws(ValueMistake) {
+                upstreams.append(Upstream(reading: &section, name: try ConfigurationValues.registryHost(name)))
+            } catch {
+                notes.mistake(origin, "upstreams: \(error.message)")
+                _ = Upstream(reading: &section, name: name)  // for the mistakes in it
+            }
+            section.finish()
+        }
+        if let override = overrides.upstreams { apply(override, notes) }
+        if keepsBuiltIn {
+            let named = Set(upstreams.map(\.name))
+            upstreams += Self.builtInNames.filter { !named.contains($0) }.map { Upstream(name: $0) }
+        }
+        for index in upstreams.indices { upstreams[index].settle(notes) }
+
+        defaultUpstream = root.value("default-upstream", or: defaultUpstream, ConfigurationValues.registryHost)
+        if !upstreams.contains(where: { $0.name == defaultUpstream }) {
+            let names = upstreams.isEmpty ? "there is none" : upstreams.map(\.name).joined(separator: ", ")
+            notes.mistake(
+                notes.origins["default-upstream"] ?? notes.origins["builtin-upstreams"],
+                "default-upstream: \(defaultUpstream) is no upstream here; choose among: \(names)")
+        }
+    }
+
+    /// `[NAME=]URL`, once for each endpoint; together they take the place of the endpoints that the file gives.
+    private mutating func apply(_ override: Override, _ notes: ConfigurationNotes) {
+        var replaced: Set<String> = []
+        for text in override.texts {
+            let scheme = text.firstRange(of: "://")?.lowerBound ?? text.endIndex
+            let equals = text[..<scheme].firstIndex(of: "=")
+            do throws(ValueMistake) {
+                let name = try equals.map { equals throws(ValueMistake) in
+                    try ConfigurationValues.registryHost(String(text[..<equals]))
+                }
+                let url = try ConfigurationValues.endpoint(
+                    String(equals.map { text[text.index(after: $0)...] } ?? text[...]))
+                add(url, to: name ?? "docker.io", &replaced)
+                notes.given("upstreams.\(name ?? "docker.io").endpoints", override.origin)
+                if !url.isSecure { notes.given("upstreams.\(name ?? "docker.io").allow-http", override.origin) }
+            } catch {
+                notes.mistake(override.origin, error.message)
+            }
+        }
+    }
+
+    private mutating func add(_ url: EndpointURL, to name: String, _ replaced: inout Set<String>) {
+        let index: Int
+        if let found = upstreams.firstIndex(where: { $0.name == name }) {
+            index = found
+        } else {
+            upstreams.append(Upstream(name: name))
+            index = upstreams.endIndex - 1
+        }
+        if replaced.insert(name).inserted { upstreams[index].endpoints = [] }
+        upstreams[index].endpoints.append(url)
+        if !url.isSecure { upstreams[index].allowsHTTP = true }
+    }
+}
+
+extension Configuration.Upstream {
+    fileprivate init(reading section: inout ConfigurationSection, name: String) {
+        typealias Values = ConfigurationValues
+        self.init(name: name)
+        endpoints = section.list("endpoints", Values.endpoint) ?? endpoints
+        authHosts = section.list("auth-hosts", Values.authHost) ?? []
+        allowsHTTP = section.value("allow-http", or: allowsHTTP, Values.bool)
+        freshFor = section.value("fresh-for", or: freshFor, Values.duration)
+        staleIfError = section.value("stale-if-error", or: staleIfError, Values.duration)
+        negativeFor = section.value("negative-for", or: negativeFor, Values.duration)
+        firstByteTimeout = section.value("first-byte-timeout", or: firstByteTimeout, Values.timeout)
+        stallTimeout = section.value("stall-timeout", or: stallTimeout, Values.timeout)
+        login = Self.login(&section)
+        Self.readIdle(&section)
+    }
+
+    /// What can be said only once file and command line have both spoken.
+    fileprivate mutating func settle(_ notes: ConfigurationNotes) {
+        let key = "upstreams.\(name)."
+        if notes.origins["\(key)auth-hosts"] == nil { authHosts = Self.usualAuthHosts(of: endpoints) }
+        if endpoints.isEmpty { notes.mistake(notes.origins["\(key)endpoints"], "\(key)endpoints: name at least one") }
+        if !allowsHTTP, let clear = endpoints.first(where: { !$0.isSecure }) {
+            notes.mistake(
+                notes.origins["\(key)endpoints"],
+                "\(key)endpoints: \(clear) is without TLS; write https://, or allow-http: true beside it")
+        }
+    }
+
+    private static func login(_ section: inout ConfigurationSection) -> Configuration.Login? {
+        let username = section.optional("username", ConfigurationValues.text)
+        let password = section.optional("password-file", password(file:))
+        switch (username, password) {
+        case (let username?, let password?): return Configuration.Login(username: username, password: password)
+        case (nil, nil): return nil
+        case (_?, nil):
+            if !section.isGiven("password-file") { section.mistake("username", "needs a password-file beside it") }
+            return nil
+        case (nil, _?):
+            section.mistake("password-file", "needs a username beside it")
+            return nil
+        }
+    }
+
+    /// The password that a file holds, without the line end that editors leave there.
+    private static func password(file: String) throws(ValueMistake) -> Secret {
+        guard let bytes = FileManager.default.contents(atPath: file),
+            var text = String(validating: bytes, as: UTF8.self)
+        else { throw ValueMistake(file, "no file that can be read, with a password in UTF-8") }
+        while let last = text.last, last.isNewline { text.removeLast() }
+        guard !text.isEmpty else { throw ValueMistake(file, "a file without a password") }
+        guard !text.contains(where: \.isNewline) else {
+            throw ValueMistake(file, "a file of several lines, not of a password")
+        }
+        return Secret(text)
+    }
+
+    private static func readIdle(_ section: inout ConfigurationSection) {
+        typealias Values = ConfigurationValues
+        for key in ["docker-config", "ca-file", "client-certificate", "client-key"] { section.idle(key, Values.text) }
+        for key in ["stale-while-revalidate", "give-up-after", "range-idle"] { section.idle(key, Values.duration) }
+        for key in ["ranges", "max-transfers"] { section.idle(key, Values.count) }
+        for key in ["min-speed", "max-bandwidth"] { section.idle(key, Values.rate) }
+        for key in ["allow", "deny"] { section.idleList(key, Values.pattern) }
+        section.idle("on-upstream-404", Values.words("serve", "forget"))
+        section.idle("background-fill", Values.words("finish", "stop"))
+        section.idle("allow-private-addresses", Values.words("auto", "true", "false"))
+        section.idle("proxy", Values.proxy)
+        for (_, tag, _) in section.namedSections("tags") {
+            var tag = tag
+            for key in ["fresh-for", "stale-while-revalidate", "stale-if-error", "negative-for"] {
+                tag.idle(key, Values.duration)
+            }
+            tag.idle("on-upstream-404", Values.words("serve", "forget"))
+            tag.finish()
+        }
+    }
+}

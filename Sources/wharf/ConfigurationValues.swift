@@ -1,0 +1,250 @@
+// The forms of single values: durations, sizes, shares, rates, patterns, addresses. Text in, value or reason out.
+
+import FoundationEssentials
+import OCI
+
+/// Why a text is not the value that it should be, and what would be.
+struct ValueMistake: Error, Equatable {
+    let message: String
+
+    init(_ text: String, _ whatItIsNot: String) {
+        message = "\"\(text.prefix(80))\" is \(whatItIsNot)"
+    }
+}
+
+enum ConfigurationValues {
+    static func duration(_ text: String) throws(ValueMistake) -> Duration {
+        let mistake = ValueMistake(text, "no duration; write a whole number and ms, s, m, h or d, such as 15s")
+        let (digits, unit) = numberAndUnit(text)
+        guard !digits.contains("."), let count = Int64(digits) else { throw mistake }
+        let milliseconds: Int64? =
+            switch unit {
+            case "ms": 1
+            case "s": 1000
+            case "m": 60_000
+            case "h": 3_600_000
+            case "d": 86_400_000
+            default: nil
+            }
+        guard let milliseconds else { throw mistake }
+        // A century is as good as for ever, and no instant computed from it leaves the clock's range.
+        guard count <= 36_525 * 86_400_000 / milliseconds else { throw ValueMistake(text, "over a century") }
+        return .milliseconds(count * milliseconds)
+    }
+
+    /// A duration after which something is given up; at once would be never.
+    static func timeout(_ text: String) throws(ValueMistake) -> Duration {
+        let duration = try duration(text)
+        guard duration > .zero else { throw ValueMistake(text, "too short; nothing would ever be in time") }
+        return duration
+    }
+
+    /// Bytes.
+    static func size(_ text: String) throws(ValueMistake) -> Int64 {
+        let mistake = ValueMistake(
+            text, "no size; write a number and B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 64GiB")
+        let (digits, unit) = numberAndUnit(text)
+        let bytes: Int64? =
+            switch unit {
+            case "B": 1
+            case "kB": 1000
+            case "MB": 1_000_000
+            case "GB": 1_000_000_000
+            case "TB": 1_000_000_000_000
+            case "KiB": 1 << 10
+            case "MiB": 1 << 20
+            case "GiB": 1 << 30
+            case "TiB": 1 << 40
+            default: nil
+            }
+        guard let bytes, let number = decimal(digits) else { throw mistake }
+        let product = (number * Double(bytes)).rounded()
+        guard product < 0x1p62 else { throw ValueMistake(text, "more than any disk holds") }
+        return Int64(product)
+    }
+
+    static func positiveSize(_ text: String) throws(ValueMistake) -> Int64 {
+        let size = try size(text)
+        guard size > 0 else { throw ValueMistake(text, "no room at all") }
+        return size
+    }
+
+    /// A percentage as a share from 0 to 1.
+    static func share(_ text: String) throws(ValueMistake) -> Double {
+        let (digits, unit) = numberAndUnit(text)
+        guard unit == "%", let number = decimal(digits), number <= 100 else {
+            throw ValueMistake(text, "no percentage; write a number from 0 to 100 and %, such as 90%")
+        }
+        return number / 100
+    }
+
+    static func positiveShare(_ text: String) throws(ValueMistake) -> Double {
+        let share = try share(text)
+        guard share > 0 else { throw ValueMistake(text, "nothing at all") }
+        return share
+    }
+
+    /// A size or a share of the file system.
+    static func capacity(_ text: String) throws(ValueMistake) -> Configuration.Capacity {
+        text.hasSuffix("%") ? .share(try share(text)) : .bytes(try size(text))
+    }
+
+    static func positiveCapacity(_ text: String) throws(ValueMistake) -> Configuration.Capacity {
+        text.hasSuffix("%") ? .share(try positiveShare(text)) : .bytes(try positiveSize(text))
+    }
+
+    /// Bytes a second.
+    static func rate(_ text: String) throws(ValueMistake) -> Int64 {
+        guard text.hasSuffix("/s") else { throw ValueMistake(text, "no rate; write a size and /s, such as 64KiB/s") }
+        return try size(String(text.dropLast(2)))
+    }
+
+    static func bool(_ text: String) throws(ValueMistake) -> Bool {
+        switch text {
+        case "true": true
+        case "false": false
+        default: throw ValueMistake(text, "neither true nor false")
+        }
+    }
+
+    static func count(_ text: String) throws(ValueMistake) -> Int {
+        guard text.utf8.allSatisfy({ $0 &- 0x30 < 10 }), let count = Int(text), (1...1_000_000_000).contains(count)
+        else {
+            throw ValueMistake(text, "no whole number from 1 on")
+        }
+        return count
+    }
+
+    static func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ text: String
+    ) throws(ValueMistake) -> Choice {
+        guard let choice = Choice(rawValue: text) else {
+            throw ValueMistake(text, "none of " + Choice.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        return choice
+    }
+
+    static func words(_ choices: String...) -> (String) throws(ValueMistake) -> String {
+        { text throws(ValueMistake) in
+            guard choices.contains(text) else { throw ValueMistake(text, "none of " + choices.joined(separator: ", ")) }
+            return text
+        }
+    }
+
+    static func text(_ text: String) throws(ValueMistake) -> String {
+        guard !text.isEmpty else { throw ValueMistake(text, "empty") }
+        return text
+    }
+
+    /// `*` for any run without `/`, `**` for any run: of repositories, tags or images.
+    static func pattern(_ text: String) throws(ValueMistake) -> String {
+        let others = Set("*/.:_-@[]".utf8)
+        guard !text.isEmpty,
+            text.utf8.allSatisfy({ ($0 | 0x20) &- 0x61 < 26 || $0 &- 0x30 < 10 || others.contains($0) })
+        else { throw ValueMistake(text, "no pattern; write a name with * for any run without /, ** for any run") }
+        return text
+    }
+
+    static func imagePattern(_ text: String) throws(ValueMistake) -> ImagePattern {
+        guard let pattern = ImagePattern(try pattern(text)) else {
+            throw ValueMistake(text, "no image pattern; write it as docker.io/library/debian:12 or ghcr.io/acme/**")
+        }
+        return pattern
+    }
+
+    /// The host by which images name a registry.
+    static func registryHost(_ text: String) throws(ValueMistake) -> String {
+        guard ImageReference.isHost(text) else {
+            throw ValueMistake(text, "no registry's host; write it as images are named by it, such as ghcr.io")
+        }
+        guard text == text.lowercased() else {
+            throw ValueMistake(text, "a host in capitals; write \(text.lowercased())")
+        }
+        return text
+    }
+
+    /// `host` or `host:port`.
+    static func authHost(_ text: String) throws(ValueMistake) -> String {
+        guard ImageReference.isHost(text) else { throw ValueMistake(text, "no host; write host or host:port") }
+        return text.lowercased()
+    }
+
+    static func listenAddress(_ text: String) throws(ValueMistake) -> Configuration.ListenAddress {
+        let mistake = ValueMistake(
+            text, "no address to listen on; write HOST:PORT, such as 0.0.0.0:5000 or \"[::]:5000\"")
+        guard let colon = text.lastIndex(of: ":"), colon != text.startIndex else { throw mistake }
+        let digits = text[text.index(after: colon)...]
+        guard digits.utf8.allSatisfy({ $0 &- 0x30 < 10 }), let port = Int(digits), port <= 65535 else { throw mistake }
+        var host = text[..<colon]
+        guard ImageReference.isHost(host) else { throw mistake }
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        return Configuration.ListenAddress(host: String(host), port: port)
+    }
+
+    static func endpoint(_ text: String) throws(ValueMistake) -> EndpointURL {
+        guard let url = EndpointURL(text) else {
+            throw ValueMistake(text, "no endpoint; write http:// or https://, a host, and perhaps a port and a path")
+        }
+        return url
+    }
+
+    static func proxy(_ text: String) throws(ValueMistake) -> String {
+        let scheme = ["http://", "https://", "socks5h://"].first { text.hasPrefix($0) }
+        guard let scheme, text.utf8.count > scheme.utf8.count else {
+            throw ValueMistake(text, "no proxy; write http://, https:// or socks5h:// and a host")
+        }
+        return text
+    }
+
+    private static func numberAndUnit(_ text: String) -> (digits: String, unit: String) {
+        let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+        return (String(digits), String(text[digits.endIndex...]))
+    }
+
+    /// Digits, perhaps with a point among them; no sign, no exponent.
+    private static func decimal(_ text: String) -> Double? {
+        guard let first = text.utf8.first, let last = text.utf8.last, text.utf8.count <= 30 else { return nil }
+        guard first != UInt8(ascii: "."), last != UInt8(ascii: ".") else { return nil }
+        return Double(text)
+    }
+}
+
+/// The base URL of an upstream's endpoint: scheme, host and perhaps port and path; no user, no query.
+package struct EndpointURL: Hashable, Sendable {
+    static let dockerHubHost = "registry-1.docker.io"
+
+    package let isSecure: Bool
+    /// In lower case, with the port if one was written.
+    package let authority: String
+    /// Empty, or a path that begins with `/` and does not end with one.
+    package let path: String
+
+    init(secureHost: String) {
+        isSecure = true
+        authority = secureHost
+        path = ""
+    }
+
+    package init?(_ text: String) {
+        let lowercase = text.prefix(8).lowercased()
+        let isSecure = lowercase == "https://"
+        guard isSecure || lowercase.hasPrefix("http://") else { return nil }
+        let rest = text.dropFirst(isSecure ? 8 : 7)
+        let authority = rest.prefix { $0 != "/" }.lowercased()
+        // Container networks know names with `_`, which registries that images are named by may not have.
+        guard ImageReference.isHost(authority.replacing("_", with: "-")) else { return nil }
+        var path = rest.dropFirst(authority.count)
+        while path.last == "/" { path.removeLast() }
+        let others = Set("/-._~".utf8)
+        guard path.utf8.allSatisfy({ ($0 | 0x20) &- 0x61 < 26 || $0 &- 0x30 < 10 || others.contains($0) }) else {
+            return nil
+        }
+        self.isSecure = isSecure
+        self.authority = authority
+        self.path = String(path)
+    }
+}
+
+extension EndpointURL: CustomStringConvertible {
+    package var description: String { (isSecure ? "https://" : "http://") + authority + path }
+}

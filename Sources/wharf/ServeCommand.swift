@@ -1,0 +1,85 @@
+// `wharf serve`: load, compose, run until a signal.
+
+import ArgumentParser
+import FoundationEssentials
+import Glibc
+import Logging
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Serve the mirror.",
+        discussion: "Flags override the environment (WHARF_LISTEN, WHARF_DATA, …), which overrides the file.")
+
+    @Option(help: ArgumentHelp("The configuration file (YAML).", valueName: "file"))
+    var config: String?
+
+    @Option(help: ArgumentHelp("Where to listen; repeatable.", valueName: "host:port"))
+    var listen: [String] = []
+
+    @Option(help: ArgumentHelp("Where blobs and metadata live.", valueName: "dir"))
+    var data: String?
+
+    @Option(help: ArgumentHelp("How much may be stored: 200GB, or 80% of the file system.", valueName: "size"))
+    var maxSize: String?
+
+    @Option(help: ArgumentHelp("An upstream registry; without NAME it is docker.io's. Repeatable.", valueName: "[name=]url"))
+    var upstream: [String] = []
+
+    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+    var logLevel: String?
+
+    @Option(help: ArgumentHelp("text or json.", valueName: "format"))
+    var logFormat: String?
+
+    @Flag(help: "Ask no upstream at all.")
+    var offline = false
+
+    func run() async throws {
+        let (configuration, warnings) = try load()
+        signal(SIGPIPE, SIG_IGN)
+        LoggingSystem.bootstrap { label in
+            LineLogHandler(label: label, level: configuration.log.level, format: configuration.log.format)
+        }
+        let logger = Logger(label: "wharf")
+        for warning in warnings { logger.warning("\(warning)") }
+        do {
+            let composition = try Composition(configuration, logger: logger)
+            try await composition.run()
+        } catch {
+            complain("\(error)")
+            throw ExitCode.failure
+        }
+    }
+
+    private func load() throws -> (Configuration, warnings: [String]) {
+        var flags = Configuration.Flags()
+        flags.config = config
+        flags.listen = listen
+        flags.data = data
+        flags.maxSize = maxSize
+        flags.upstreams = upstream
+        flags.logLevel = logLevel
+        flags.logFormat = logFormat
+        flags.offline = offline
+        do throws(ConfigurationMistakes) {
+            return try Configuration.load(file: nil, flags: flags, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            for mistake in error.mistakes { complain("\(mistake)") }
+            throw error.isUsage ? ExitCode.validationFailure : ExitCode.failure
+        }
+    }
+}
+
+extension ConfigurationMistakes {
+    /// Whether the command line itself is wrong (sysexits' 64), and not a file or the environment.
+    fileprivate var isUsage: Bool {
+        mistakes.allSatisfy { if case .flag = $0.origin { true } else { false } }
+    }
+}
+
+/// One line on stderr.
+private func complain(_ text: String) {
+    var line = "wharf: \(text)\n"
+    line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+}

@@ -1,0 +1,14 @@
+// The program: its commands.
+
+import ArgumentParser
+
+@main
+struct Wharf: AsyncParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "wharf",
+        abstract: "A pull-through caching mirror for container images.",
+        version: "wharf \(version)",
+        subcommands: [ServeCommand.self])
+}

@@ -1,0 +1,12 @@
+// The black box: the built `wharf` between real upstreams and real clients, all of them processes of their own.
+//
+//     client ──► Recorder (nginx) ──► wharf ──► Recorder (nginx) ──► docker-registry
+//        └─────► FakeHub (nginx, TLS): where a client that gives up on the mirror is seen
+//
+// The tests run as root (dockerd, mount namespaces, port 443) on what `deploy/test` installs; what is missing fails them.
+
+import Testing
+
+/// Every suite of this target is nested in it: they run one after another, since on two cores real daemons side by
+/// side would only time each other out.
+@Suite(.serialized, .timeLimit(.minutes(10))) enum Conformance {}
