@@ -70,8 +70,9 @@ final class Connection: ChannelDuplexHandler {
         case .head(let head): take(head)
         case .body(let bytes): drop(bytes.readableBytes)
         case .end:
-            if case .body(let arrival, _) = receiving { admit(arrival) }
+            let received = receiving
             receiving = .head
+            if case .body(let arrival, _) = received { admit(arrival) }
         }
     }
 
@@ -312,15 +313,15 @@ extension Connection {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch error {
-        case HeadMeter.Overflow.requestLine:
+        case HeadMeter.Fault.requestLineTooLong:
             refuse(.init("request line too long", status: .uriTooLong))
-        case HeadMeter.Overflow.fields, HTTPParserError.headerOverflow:
+        case HeadMeter.Fault.fieldsTooLarge, HTTPParserError.headerOverflow:
             refuse(.init("header fields too large", status: .requestHeaderFieldsTooLarge))
         case HTTPParserError.invalidVersion:
-            refuse(.init("HTTP/1.0 and HTTP/1.1 are spoken here", status: .httpVersionNotSupported))
+            refuse(.init("only versions 1.0 and 1.1 are spoken here", status: .httpVersionNotSupported))
         case HTTPParserError.invalidEOFState:
             break  // In the middle of a request: `inputClosed` or `channelInactive` follows and ends it.
-        case is HTTPParserError:
+        case is HTTPParserError, is HeadMeter.Fault:
             refuse(.init("malformed request"))
         case is ByteToMessageDecoderError:
             break  // More bytes after an error that has been answered.

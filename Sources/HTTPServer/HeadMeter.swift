@@ -3,9 +3,11 @@
 /// Counts the bytes of one head after another. The parser behind it judges the grammar; this only finds the
 /// empty line, so that a limit on the whole head can be kept and a head under way be told from an idle connection.
 struct HeadMeter {
-    enum Overflow: Error, Equatable {
-        case requestLine
-        case fields
+    enum Fault: Error, Equatable {
+        case requestLineTooLong
+        case fieldsTooLarge
+        /// RFC 9112 §2.2 lets a server take LF alone for a line's end; a second reader may not. Refused.
+        case bareLineFeed
     }
 
     /// Bytes a head may have, its empty line included.
@@ -23,15 +25,17 @@ struct HeadMeter {
     var isUnderWay: Bool { count > 0 }
 
     /// How many of these bytes belong to the head under way: up to its empty line, or all of them.
-    mutating func measure(_ bytes: UnsafeRawBufferPointer) throws(Overflow) -> Int {
+    mutating func measure(_ bytes: UnsafeRawBufferPointer) throws(Fault) -> Int {
         var index = 0
         while let lineFeed = bytes[index...].firstIndex(of: UInt8(ascii: "\n")) {
             let length = lineLength + lineFeed - index
             let lastIsCR = lineFeed > index ? bytes[lineFeed - 1] == UInt8(ascii: "\r") : endsInCR
+            guard lastIsCR else { throw .bareLineFeed }
             index = lineFeed + 1
             lineLength = 0
             endsInCR = false
-            guard length == 0 || (length == 1 && lastIsCR) else {
+            guard length == 1 else {
+                if !hasRequestLine, count + index > limit { throw .requestLineTooLong }
                 hasRequestLine = true
                 continue
             }
@@ -49,8 +53,8 @@ struct HeadMeter {
         return bytes.count
     }
 
-    private mutating func grow(by length: Int) throws(Overflow) {
+    private mutating func grow(by length: Int) throws(Fault) {
         count += length
-        guard count <= limit else { throw hasRequestLine ? .fields : .requestLine }
+        guard count <= limit else { throw hasRequestLine ? .fieldsTooLarge : .requestLineTooLong }
     }
 }

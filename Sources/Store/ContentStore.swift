@@ -17,7 +17,7 @@ package final class ContentStore: Sendable {
     let configuration: StoreConfiguration
     let now: @Sendable () -> Int64
     let logger: Logger
-    private let lock: CInt
+    private let lock: DirectoryLock
     private let startedAt: Int64
     private let serial = Atomic<Int64>(0)
 
@@ -34,24 +34,25 @@ package final class ContentStore: Sendable {
         startedAt = now()
         layout = DiskLayout(root: configuration.root)
         try layout.make()
-        lock = try Self.lock(layout.root)
+        lock = try DirectoryLock(layout.root)
         quarantine = Quarantine(layout: layout)
         for name in names(in: layout.ingest) { unlink(layout.ingest(name)) }
         for name in names(in: layout.trash) { unlink(layout.trash(name)) }
-        database = try Self.openDatabase(layout, at: startedAt, logger: logger)
+        let (database, committed) = try Self.openDatabase(layout, at: startedAt, logger: logger)
+        self.database = database
         let fileSystem = Capacity.fileSystem(of: layout.root)
         var ledger = Ledger(
             limit: configuration.maxSize.bytes(ofFileSystem: fileSystem.total),
             minFree: configuration.minFree.bytes(ofFileSystem: fileSystem.total),
             lowWatermark: configuration.lowWatermark)
-        ledger.committed = try database.committedBytes()
+        ledger.committed = committed
         capacity = Capacity(ledger, root: layout.root)
         evictor = Evictor(
-            layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, now: now, logger: logger)
+            layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, lease: configuration.lease,
+            now: now, logger: logger)
+        uses.start(after: try database.latestUse())
         measureOverhead()
     }
-
-    deinit { Glibc.close(lock) }
 
     // MARK: Reading
 
@@ -68,7 +69,7 @@ package final class ContentStore: Sendable {
         logger.warning(
             file == nil ? "a stored file is missing: forgotten" : "a stored file has another size: quarantined",
             metadata: ["digest": "\(digest)", "size": "\(size)"])
-        try await drop(damaged: digest, size: size, isThere: file != nil)
+        try await drop(damaged: digest, isThere: file != nil)
         return nil
     }
 
@@ -78,7 +79,7 @@ package final class ContentStore: Sendable {
         let bytes = try file.readAll()
         if Digest.of(bytes, digest.algorithm) == digest { return bytes }
         logger.error("a stored manifest is damaged: quarantined", metadata: ["digest": "\(digest)"])
-        try await drop(damaged: digest, size: size, isThere: true)
+        try await drop(damaged: digest, isThere: true)
         return nil
     }
 
@@ -107,8 +108,10 @@ package final class ContentStore: Sendable {
     ) async throws(StoreError) {
         try await DiskQueue.run { () throws(StoreError) in try writer.sync() }
         try await gate.turn(writer.digest) { () async throws(StoreError) in
-            try await publish(writer, size: size)
-            try await database.insert(blob: writer.digest, size: size, at: now(), linkedTo: repositories)
+            try publish(writer)
+            let earlier = try await database.insert(
+                blob: writer.digest, size: size, at: uses.stamp(now()), linkedTo: repositories)
+            writer.commitReservation(size, inPlaceOf: earlier)
         }
     }
 
@@ -120,6 +123,7 @@ package final class ContentStore: Sendable {
         } catch {
             logger.warning("could not quarantine", metadata: ["digest": "\(writer.digest)", "error": "\(error)"])
         }
+        writer.giveBackReservation()
         measureOverhead()
     }
 
@@ -137,8 +141,11 @@ package final class ContentStore: Sendable {
             try writer.sync()
         }
         try await gate.turn(manifest.digest) { () async throws(StoreError) in
-            try await publish(writer, size: size)
-            try await database.insert(manifest: manifest, in: repository, tag: tag, at: now())
+            try publish(writer)
+            let now = now()
+            let earlier = try await database.insert(
+                manifest: manifest, in: repository, tag: tag, usedAt: uses.stamp(now), at: now)
+            writer.commitReservation(size, inPlaceOf: earlier)
         }
         if let tag, configuration.isPinned(repository, tag.description) {
             try await database.pin(configuration.isPinned)
@@ -160,34 +167,34 @@ package final class ContentStore: Sendable {
 
     package func forget(_ tag: Tag, of repository: Repository) async throws(StoreError) {
         try await database.forget(tag, of: repository)
+        if configuration.isPinned(repository, tag.description) { try await database.pin(configuration.isPinned) }
     }
 
     /// A use, remembered in memory; `lease`: of a manifest that was served, whose content must not go while it is being pulled.
     package func recordUse(_ digest: Digest, lease: Bool) {
         let now = now()
         let leased = lease && configuration.lease > .zero
-        uses.record(digest, at: now, leasedUntil: leased ? now + configuration.lease.milliseconds : 0)
+        uses.record(digest, at: uses.stamp(now), leasedUntil: leased ? now + configuration.lease.milliseconds : 0)
     }
 
     func nextID() -> String { "\(startedAt)-\(serial.add(1, ordering: .relaxed).newValue)" }
 
     // MARK: Inside a turn
 
-    private func publish(_ writer: IngestWriter, size: Int64) async throws(StoreError) {
+    /// Gives the file its name. What the room it took counts for is known when its row is written: a file alone may have been left by a
+    /// crash and counted by nobody.
+    private func publish(_ writer: IngestWriter) throws(StoreError) {
         guard let ingest = writer.takeIngest() else { throw .ended }
         let digest = writer.digest
-        let isNew = access(layout.blob(digest), F_OK) != 0
         try ingest.publish(
             as: layout.blob(digest), in: layout.blobDirectory(digest),
             under: "\(layout.blobs)/\(digest.algorithm.name)")
-        // The same content published twice takes the place of itself and counts once.
-        if isNew { writer.commitReservation(size) }
     }
 
-    private func drop(damaged digest: Digest, size: Int64, isThere: Bool) async throws(StoreError) {
+    private func drop(damaged digest: Digest, isThere: Bool) async throws(StoreError) {
         if isThere { try quarantine.take(stored: digest, id: nextID()) }
-        try await database.forgetContent(of: digest)
-        capacity.change { $0.committed -= onDisk(size) }
+        let counted = try await database.forgetContent(of: digest)
+        capacity.change { $0.committed -= onDisk(counted ?? 0) }
         measureOverhead()
     }
 }

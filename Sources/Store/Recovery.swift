@@ -4,27 +4,47 @@ import Glibc
 import Logging
 import OCI
 
-extension ContentStore {
-    /// The directory itself is the lock: it goes with the process, however that ends.
-    static func lock(_ root: String) throws(StoreError) -> CInt {
-        let descriptor = try system("open", root) { Glibc.open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-        if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return descriptor }
-        Glibc.close(descriptor)
-        throw .inUse(root: root)
+/// The directory itself is the lock: it goes with the process, however that ends, and with an opening that fails half-way.
+struct DirectoryLock: ~Copyable {
+    private let descriptor: CInt
+
+    init(_ root: String) throws(StoreError) {
+        let descriptor = try system("open", root) { open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw .inUse(root: root)
+        }
+        self.descriptor = descriptor
     }
 
+    deinit { close(descriptor) }
+}
+
+extension ContentStore {
     /// A damaged database is moved aside and a new one begun: a cache may forget what things were called, it may not refuse to
-    /// start. The files are adopted again by `reconcile`.
-    static func openDatabase(_ layout: DiskLayout, at now: Int64, logger: Logger) throws(StoreError) -> MetadataDatabase {
-        do throws(StoreError) {
-            return try MetadataDatabase(path: layout.metadata)
+    /// start. The files are adopted again by `reconcile`. One that only cannot be had now (a full disk, no permission) is left alone.
+    ///
+    /// - Returns: the database and the bytes on disk that it says are committed. Counting them reads every row, so that damage among
+    ///   them shows here.
+    static func openDatabase(
+        _ layout: DiskLayout, at now: Int64, logger: Logger
+    ) throws(StoreError) -> (MetadataDatabase, committed: Int64) {
+        do throws(MetadataDatabase.OpeningFailure) {
+            return try MetadataDatabase.opened(layout.metadata)
         } catch {
-            let aside = "\(layout.metadata).damaged-\(now)"
+            guard error.isDamage else { throw error.reason }
+            let aside = layout.damagedMetadata(now)
             logger.error(
                 "the metadata database cannot be used and was moved aside; a new one is begun",
-                metadata: ["error": "\(error)", "aside": "\(aside)"])
-            for suffix in ["", "-wal", "-shm"] { rename(layout.metadata + suffix, aside + suffix) }
-            return try MetadataDatabase(path: layout.metadata)
+                metadata: ["error": "\(error.reason)", "aside": "\(aside)"])
+        }
+        // One is kept for whoever wants to know why.
+        for name in names(in: layout.root) where name.hasPrefix(DiskLayout.damaged) { unlink("\(layout.root)/\(name)") }
+        for suffix in ["", "-wal", "-shm"] { rename(layout.metadata + suffix, layout.damagedMetadata(now) + suffix) }
+        do throws(MetadataDatabase.OpeningFailure) {
+            return try MetadataDatabase.opened(layout.metadata)
+        } catch {
+            throw error.reason
         }
     }
 
@@ -55,8 +75,9 @@ extension ContentStore {
                 try quarantine.take(stored: digest, id: nextID())
                 return measureOverhead()
             }
-            try await database.insert(blob: digest, size: file.size, at: now(), linkedTo: [])
-            capacity.change { $0.committed += onDisk(file.size) }
+            let earlier = try await database.insert(
+                blob: digest, size: file.size, at: uses.stamp(now()), linkedTo: [])
+            capacity.change { $0.committed += onDisk(file.size) - onDisk(earlier ?? 0) }
             logger.info("adopted a file without a row", metadata: ["digest": "\(digest)"])
         }
     }

@@ -87,9 +87,10 @@ extension ContentStore {
     /// What is neither blob nor promise: the database and the quarantine.
     func measureOverhead() {
         let quarantined = quarantine.content.bytes
-        let database = ["", "-wal", "-shm"].reduce(Int64(0)) { total, suffix in
+        let database = names(in: layout.root).reduce(Int64(0)) { total, name in
             var status = stat()
-            return stat(layout.metadata + suffix, &status) == 0 ? total + Int64(status.st_blocks) * 512 : total
+            guard name.hasPrefix("metadata.sqlite"), stat("\(layout.root)/\(name)", &status) == 0 else { return total }
+            return total + Int64(status.st_blocks) * 512
         }
         capacity.change {
             $0.quarantined = quarantined

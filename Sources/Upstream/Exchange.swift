@@ -43,11 +43,12 @@ final class Exchange: TransferReceiver, Transfer {
         var body: [UInt8] = []
         var received: Int64 = 0
 
-        /// Whether a task still waits for the answer, or has yet to begin.
+        /// Whether a cancelled task takes the transfer with it: until a sink has been given the head.
         var isAwaited: Bool {
-            if answering != nil { return true }
-            if case .awaitingHead = phase { return true }
-            return false
+            switch phase {
+            case .awaitingHead, .collecting, .refused: true
+            case .streaming, .over: false
+            }
         }
 
         mutating func answered() -> CheckedContinuation<Result<Answer, UpstreamError>, Never>? { answering.take() }
@@ -87,7 +88,12 @@ final class Exchange: TransferReceiver, Transfer {
                 attach(transport.begin(request, self))
             }
         } onCancel: {
-            if state.withLock({ $0.isAwaited }) { cancel() }
+            let transfer: (any Transfer)? = state.withLock { state in
+                guard state.isAwaited else { return nil }
+                state.isCancelled = true
+                return state.transfer
+            }
+            transfer?.cancel()
         }
         return try result.get()
     }
@@ -132,7 +138,11 @@ final class Exchange: TransferReceiver, Transfer {
         case .refuse(let error):
             return refuse(error)
         case .stream(let blobHead, let sink):
-            state.withLock { $0.phase = .streaming(sink, expected: head.length) }
+            let isCancelled = state.withLock { state in
+                state.phase = state.isCancelled ? .refused(.cancelled) : .streaming(sink, expected: head.length)
+                return state.isCancelled
+            }
+            if isCancelled { return .abort }
             let verdict = sink.begin(blobHead)
             if verdict != .abort {
                 let answering = state.withLock { $0.answered() }

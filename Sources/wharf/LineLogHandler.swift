@@ -22,7 +22,7 @@ struct LineLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let pairs = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+        let pairs = Self.ordered(metadata.merging(event.metadata ?? [:]) { $1 })
         var line = ""
         line.reserveCapacity(256)
         switch format {
@@ -37,6 +37,13 @@ struct LineLogHandler: LogHandler {
         }
         line += "\n"
         line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+    }
+
+    /// The access line's keys in the order people read them, then all others by name.
+    private static func ordered(_ metadata: Logger.Metadata) -> [(key: String, value: Logger.Metadata.Value)] {
+        let first = ["method", "path", "status", "bytes", "ms", "client", "agent", "cache"]
+        let known = first.compactMap { key in metadata[key].map { (key: key, value: $0) } }
+        return known + metadata.filter { !first.contains($0.key) }.sorted { $0.key < $1.key }
     }
 
     /// RFC 3339, UTC, milliseconds.

@@ -3,7 +3,12 @@
 //     client ──► Recorder (nginx) ──► wharf ──► Recorder (nginx) ──► docker-registry
 //        └─────► FakeHub (nginx, TLS): where a client that gives up on the mirror is seen
 //
-// The tests run as root (dockerd, mount namespaces, port 443) on what `deploy/test` installs; what is missing fails them.
+// The tests run as root (dockerd, mount namespaces, port 443) on what `deploy/test` installs; what is missing fails
+// them. Harness/ has the scenery; a test takes a bench (`withBench`), a scene (`withScene`) or a dockerd (`withDocker`).
+//
+//     WHARF_BINARY=PATH     the program to test, where it is not the one built beside the tests
+//     WHARF_TEST_SHOW=1     prints what the recorders saw
+//     WHARF_TEST_KEEP=1     leaves the benches, with every program's output, for a look
 
 import Testing
 

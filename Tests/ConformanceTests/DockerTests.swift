@@ -1,4 +1,4 @@
-// A real dockerd with one line in its daemon.json, pulling through the mirror from an upstream that acts like Docker Hub.
+// A real dockerd with a registry mirror, pulling through it from an upstream that acts like Docker Hub.
 
 import Foundation
 import OCI
@@ -12,9 +12,10 @@ extension Conformance {
                 let name = "/v2/library/harbour"
                 let manifest = scene.seed.harbour.manifest.digest
                 // `GET /v2/` comes first, then the tag by HEAD and its manifest by digest.
-                #expect(front.prefix(3).map { "\($0.method) \($0.uri)" } == [
-                    "GET /v2/", "HEAD \(name)/manifests/latest", "GET \(name)/manifests/\(manifest)",
-                ])
+                #expect(
+                    front.prefix(3).map { "\($0.method) \($0.uri)" } == [
+                        "GET /v2/", "HEAD \(name)/manifests/latest", "GET \(name)/manifests/\(manifest)",
+                    ])
                 let blobs = Set(scene.seed.harbour.blobs.map { "\(name)/blobs/\($0.digest)" })
                 #expect(Set(front.filter(\.isBlob).map(\.uri)) == blobs)
                 #expect(front.allSatisfy { $0.status == 200 })

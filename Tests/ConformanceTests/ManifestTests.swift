@@ -107,10 +107,12 @@ extension Conformance {
                 let first = try await scene.mirror.get("/v2/library/harbour/manifests/none")
                 #expect(first.status == 404)
                 #expect(first.errorCode == "MANIFEST_UNKNOWN")
+                #expect(first.cacheStatus.contains("fwd-status=404"))
                 let seen = try await scene.upstream.during {
                     let second = try await scene.mirror.get("/v2/library/harbour/manifests/none")
                     #expect(second.status == 404)
                     #expect(second.errorCode == "MANIFEST_UNKNOWN")
+                    #expect(second.cacheStatus.hasPrefix("wharf; hit"))
                 }
                 #expect(seen.isEmpty)
             }

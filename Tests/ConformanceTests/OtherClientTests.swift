@@ -69,9 +69,12 @@ extension Conformance {
                 let seen = try await front.during {
                     try await bench.succeed("podman", pull, surroundings: surroundings)
                 }
-                #expect(Set(seen.filter(\.isBlob).map(\.uri)) == Set(scene.seed.harbour.blobs.map {
-                    "/v2/library/harbour/blobs/\($0.digest)"
-                }))
+                #expect(
+                    Set(seen.filter(\.isBlob).map(\.uri))
+                        == Set(
+                            scene.seed.harbour.blobs.map {
+                                "/v2/library/harbour/blobs/\($0.digest)"
+                            }))
                 try await scene.settle()
                 await scene.upstream.stop()
                 try await bench.succeed("podman", podman + ["rmi", "--all", "--force"], surroundings: surroundings)

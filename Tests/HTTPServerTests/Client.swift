@@ -62,7 +62,9 @@ final class Client: Sendable {
     func send(_ bytes: [UInt8]) throws {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let sent = rest.withUnsafeBytes { Glibc.send(socketDescriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL.rawValue)) }
+            let sent = rest.withUnsafeBytes {
+                Glibc.send(socketDescriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL))
+            }
             guard sent > 0 else { throw SystemError() }
             rest = rest.dropFirst(sent)
         }
@@ -128,6 +130,12 @@ final class Client: Sendable {
     /// FIN, and still listening.
     func shutdownOutput() {
         shutdown(socketDescriptor, CInt(SHUT_WR))
+    }
+
+    /// Whether the server has reset the connection; does not wait.
+    var hasBeenReset: Bool {
+        var state = pollfd(fd: socketDescriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&state, 1, 0) > 0 && state.revents & Int16(POLLHUP) != 0
     }
 
     func close() {

@@ -80,17 +80,21 @@ final class GrowingFile: Sendable {
         var count = 0
         while let entry = readdir(directory) {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            var target = [UInt8](repeating: 0, count: 256)
-            let length = target.withUnsafeMutableBytes { buffer in
-                readlink("/proc/self/fd/\(name)", buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
-            }
-            if length > 0, String(decoding: target.prefix(length), as: UTF8.self) == path { count += 1 }
+            var target = [CChar](repeating: 0, count: 256)
+            let length = readlink("/proc/self/fd/\(name)", &target, target.count)
+            let bytes = target.prefix(max(length, 0)).map { UInt8(bitPattern: $0) }
+            if String(decoding: bytes, as: UTF8.self) == path { count += 1 }
         }
         return count - 1
     }
 }
 
-/// Bytes that tell an offset error: no period that divides a piece.
+/// Bytes that tell an offset error: their period is a prime, which divides no piece.
 func pattern(_ count: Int, from start: Int = 0) -> [UInt8] {
-    (start..<start + count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8 &* 7 &+ $0 >> 16) }
+    var bytes = Array(period[(start % period.count)...].prefix(count))
+    bytes.reserveCapacity(count)
+    while bytes.count < count { bytes += period.prefix(count - bytes.count) }
+    return bytes
 }
+
+private let period = (0..<65_521).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8 &* 7) }

@@ -29,13 +29,12 @@ import Testing
     }
 
     @Test func `the empty line is found however the bytes are cut`() throws {
-        let head = "\r\nGET / HTTP/1.1\r\nA: b\r\n\r\n"
-        for cut in 0...head.utf8.count {
+        let head = Array("\r\nGET / HTTP/1.1\r\nA: b\r\n\r\n".utf8)
+        for cut in 0..<head.count {
             var meter = HeadMeter(limit: 100)
-            let first = try measure(&meter, String(head.prefix(cut)))
-            let second = try measure(&meter, String(head.dropFirst(cut)) + "rest")
-            let end = cut == head.utf8.count ? head.utf8.count : first + second
-            #expect(end == head.utf8.count && meter.isUnderWay == (cut == head.utf8.count), "cut at \(cut)")
+            let first = try head[..<cut].withUnsafeBytes { try meter.measure($0) }
+            let second = try (head[cut...] + [1, 2, 3]).withUnsafeBytes { try meter.measure($0) }
+            #expect(first + second == head.count && !meter.isUnderWay, "cut at \(cut)")
         }
     }
 
@@ -43,11 +42,15 @@ import Testing
         var meter = HeadMeter(limit: 18)
         #expect(try measure(&meter, "GET / HTTP/1.1\r\n\r\n") == 18)
         meter = HeadMeter(limit: 17)
-        #expect(throws: HeadMeter.Overflow.fields) { try measure(&meter, "GET / HTTP/1.1\r\n\r\n") }
+        #expect(throws: HeadMeter.Fault.fieldsTooLarge) { try measure(&meter, "GET / HTTP/1.1\r\n\r\n") }
         meter = HeadMeter(limit: 17)
-        #expect(throws: HeadMeter.Overflow.requestLine) { try measure(&meter, "GET /aaaaaaaaaaaaa") }
+        #expect(throws: HeadMeter.Fault.requestLineTooLong) { try measure(&meter, "GET /aaaaaaaaaaaaa") }
         meter = HeadMeter(limit: 17)
-        #expect(throws: HeadMeter.Overflow.requestLine) { try measure(&meter, String(repeating: "\r\n", count: 9)) }
+        #expect(throws: HeadMeter.Fault.requestLineTooLong) { try measure(&meter, String(repeating: "\r\n", count: 9)) }
+        meter = HeadMeter(limit: 17)
+        #expect(throws: HeadMeter.Fault.requestLineTooLong) { try measure(&meter, "GET /aa HTTP/1.1\r\n\r\n") }
+        meter = HeadMeter(limit: 100)
+        #expect(throws: HeadMeter.Fault.bareLineFeed) { try measure(&meter, "GET / HTTP/1.1\nA: b\r\n\r\n") }
     }
 }
 

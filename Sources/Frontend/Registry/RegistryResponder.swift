@@ -22,7 +22,10 @@ struct RegistryResponder: Sendable {
     /// end-1: always 200, since a client that is challenged here would send its password for Docker Hub.
     func version() -> Response {
         Response(
-            status: .ok, fields: [.contentType: "application/json", .apiVersion: "registry/2.0"],
+            status: .ok,
+            fields: [
+                .contentType: "application/json", .apiVersion: "registry/2.0", .cacheStatus: "\(CacheStatus.local)",
+            ],
             body: .bytes(Array("{}\n".utf8)))
     }
 
@@ -35,6 +38,7 @@ struct RegistryResponder: Sendable {
             if error.isPull, request.isRead { cache.statistics.count(.error, of: nil) }
         }
         response.fields[.apiVersion] = "registry/2.0"
+        if !response.fields.contains(.cacheStatus) { response.fields[.cacheStatus] = "\(CacheStatus.local)" }
         return response
     }
 
@@ -78,6 +82,11 @@ struct RegistryResponder: Sendable {
         case .base, .catalog: ErrorMapping.response(.notFound, .unsupported, "not served here")
         }
     }
+}
+
+extension CacheStatus {
+    /// Answered without looking for anything stored.
+    fileprivate static let local = CacheStatus(detail: "local")
 }
 
 extension Request {

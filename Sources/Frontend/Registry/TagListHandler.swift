@@ -1,5 +1,6 @@
 // end-8, `GET /v2/<name>/tags/list`: distribution-spec v1.1 "Listing Tags".
 
+import FoundationEssentials
 import HTTPSemantics
 import HTTPServer
 import HTTPTypes
@@ -30,7 +31,14 @@ struct TagListHandler: Sendable {
             }
             switch list {
             case .passedOn(let bytes, let link):
-                if let next = link.flatMap(Page.init(link:)) { fields[.link] = next.link(request.path) }
+                if let next = link.flatMap(Page.init(link:)) {
+                    fields[.link] = next.link(request.path)
+                } else if let all = TagDocument(bytes)?.tags, all.count > page.count ?? .max {
+                    // A registry that knows no pages: cut here what the client asked for.
+                    let (shown, next) = page.cut(all.sorted())
+                    if let next { fields[.link] = next.link(request.path) }
+                    return Response(status: .ok, fields: fields, body: .bytes(json(repository.name, shown)))
+                }
                 return Response(status: .ok, fields: fields, body: .bytes(bytes))
             case .known(let tags):
                 let (shown, next) = page.cut(tags)
@@ -42,10 +50,21 @@ struct TagListHandler: Sendable {
         }
     }
 
-    /// Names and tags have no character that JSON would escape.
+    /// A name has no character that JSON would escape; tags are checked, since an upstream's list may hold anything.
     private func json(_ name: RepositoryName, _ tags: [String]) -> [UInt8] {
-        let list = tags.map { "\"\($0)\"" }.joined(separator: ",")
+        let list = tags.filter { Tag($0) != nil }.map { "\"\($0)\"" }.joined(separator: ",")
         return Array("{\"name\":\"\(name)\",\"tags\":[\(list)]}\n".utf8)
+    }
+}
+
+/// The body of end-8, as far as it is read.
+private struct TagDocument: Decodable {
+    let tags: [String]
+
+    /// nil if the body has not that form: then it is passed on as it is.
+    init?(_ bytes: [UInt8]) {
+        guard let document = try? JSONDecoder().decode(TagDocument.self, from: Data(bytes)) else { return nil }
+        self = document
     }
 }
 

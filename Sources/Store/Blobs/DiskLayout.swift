@@ -5,13 +5,17 @@
 //     ├── ingest/<id>                               being written; never served by name
 //     ├── trash/<id>                                renamed away, being unlinked; emptied at start
 //     ├── quarantine/<hex>.<id>                     bytes that did not match their digest; bounded
-//     └── metadata.sqlite (-wal, -shm)              what the blobs are called and when that was learnt
+//     ├── metadata.sqlite (-wal, -shm)              what the blobs are called and when that was learnt
+//     └── metadata.sqlite.damaged-<ms>              the newest one that could not be used any more
 //
 // Order of truth: a blob exists if its file does. The database may lose the last seconds; the files may not lie.
 
 package import OCI
 
 package struct DiskLayout: Sendable {
+    /// How the names of a database that was moved aside begin.
+    static let damaged = "metadata.sqlite.damaged-"
+
     package let root: String
 
     package init(root: String) { self.root = root }
@@ -21,6 +25,7 @@ package struct DiskLayout: Sendable {
     var trash: String { root + "/trash" }
     var quarantine: String { root + "/quarantine" }
     var metadata: String { root + "/metadata.sqlite" }
+    func damagedMetadata(_ id: Int64) -> String { "\(root)/\(Self.damaged)\(id)" }
 
     func blobDirectory(_ digest: Digest) -> String { "\(blobs)/\(digest.algorithm.name)/\(digest.hex.prefix(2))" }
     package func blob(_ digest: Digest) -> String { "\(blobDirectory(digest))/\(digest.hex)" }

@@ -115,8 +115,11 @@ package final class IngestWriter: Sendable {
     /// The file, taken out to be published or thrown away, once.
     func takeIngest() -> Ingest? { state.withLock { $0.ingest.take() } }
 
-    /// The promised room is a blob's now.
-    func commitReservation(_ size: Int64) { reservation.commit(size) }
+    /// The promised room is a blob's now; `earlier`: bytes of the same digest that counted already.
+    func commitReservation(_ size: Int64, inPlaceOf earlier: Int64?) { reservation.commit(size, inPlaceOf: earlier) }
+
+    /// The file has gone another way: nothing is promised any more, however long followers keep this.
+    func giveBackReservation() { reservation.giveBack() }
 
     /// Makes the content durable; the file is not published yet.
     func sync() throws(StoreError) {

@@ -19,8 +19,10 @@ struct Quarantine: Sendable {
 
     /// Moves a stored file here that turned out to be damaged.
     func take(stored digest: Digest, id: String) throws(StoreError) {
-        let path = layout.blob(digest)
-        try system("rename", path) { rename(path, layout.quarantined(digest, id)) }
+        let path = layout.blob(digest), aside = layout.quarantined(digest, id)
+        try system("rename", path) { rename(path, aside) }
+        var status = stat()
+        if stat(aside, &status) == 0, Int64(status.st_size) > Self.mostBytes { unlink(aside) }
         trim()
     }
 
@@ -31,7 +33,7 @@ struct Quarantine: Sendable {
     }
 
     private func trim() {
-        var files = listed().sorted { $0.modified > $1.modified }
+        var files = listed().sorted { $0.came > $1.came }
         var bytes = files.reduce(0) { $0 + $1.size }
         while files.count > Self.mostFiles || bytes > Self.mostBytes, let oldest = files.popLast() {
             unlink(oldest.path)
@@ -39,12 +41,13 @@ struct Quarantine: Sendable {
         }
     }
 
-    private func listed() -> [(path: String, size: Int64, modified: Int)] {
+    /// `came`: nanoseconds; the rename hither is what last changed the inode, while a stored file's content may be old.
+    private func listed() -> [(path: String, size: Int64, came: Int)] {
         names(in: layout.quarantine).compactMap { name in
             let path = "\(layout.quarantine)/\(name)"
             var status = stat()
             guard stat(path, &status) == 0 else { return nil }
-            return (path, Int64(status.st_size), status.st_mtim.tv_sec)
+            return (path, Int64(status.st_size), status.st_ctim.tv_sec * 1_000_000_000 + status.st_ctim.tv_nsec)
         }
     }
 }

@@ -53,10 +53,10 @@ package final class Capacity: Sendable {
 
     /// Promises `size` bytes if they fit now.
     func reserve(_ size: Int64) -> Reservation? {
-        let free = free
+        let free = free, blocks = onDisk(size)
         let fits = ledger.withLock { ledger in
-            guard ledger.shortfall(for: size, free: free) <= 0 else { return false }
-            ledger.reserved += onDisk(size)
+            guard ledger.shortfall(for: blocks, free: free) <= 0 else { return false }
+            ledger.reserved += blocks
             return true
         }
         return fits ? Reservation(size, of: self) : nil
@@ -72,7 +72,8 @@ package final class Capacity: Sendable {
     }
 }
 
-/// Bytes of capacity promised to one ingest; given back when the last reference goes, unless they became a blob.
+/// Bytes of capacity promised to one ingest; given back when it ends without one, at the latest with the last reference, unless they
+/// became a blob.
 package final class Reservation: Sendable {
     /// What is taken at a time where the whole size is not known.
     static let step: Int64 = 8 << 20
@@ -87,30 +88,35 @@ package final class Reservation: Sendable {
 
     /// Grows to cover `size` bytes; only an ingest of unknown size ever needs to.
     func cover(_ size: Int64) throws(StoreError) {
-        let needed = onDisk(size)
-        guard held.withLock({ $0 < needed }) else { return }
-        guard let more = capacity.reserve(Self.step) else { throw .noSpace(needed: Self.step) }
-        let gained = more.held.withLock { held in
-            defer { held = 0 }
-            return held
-        }
+        let missing = onDisk(size) - held.withLock { $0 }
+        guard missing > 0 else { return }
+        let step = max(missing, Self.step)
+        guard let more = capacity.reserve(step) else { throw .noSpace(needed: step) }
+        let gained = more.takeHeld()
         held.withLock { $0 += gained }
     }
 
-    /// The promise is kept: `size` bytes are a blob now.
-    func commit(_ size: Int64) {
-        let kept = held.withLock { held in
-            defer { held = 0 }
-            return held
-        }
+    /// The promise is kept: `size` bytes are a blob now, in the place of `earlier` bytes of the same digest that counted already.
+    func commit(_ size: Int64, inPlaceOf earlier: Int64?) {
+        let kept = takeHeld()
         capacity.change {
             $0.reserved -= kept
-            $0.committed += onDisk(size)
+            $0.committed += onDisk(size) - onDisk(earlier ?? 0)
         }
     }
 
-    deinit {
-        let rest = held.withLock { $0 }
+    /// The bytes were not needed: whoever still reads the file holds no room by that.
+    func giveBack() {
+        let rest = takeHeld()
         if rest > 0 { capacity.change { $0.reserved -= rest } }
     }
+
+    private func takeHeld() -> Int64 {
+        held.withLock { held in
+            defer { held = 0 }
+            return held
+        }
+    }
+
+    deinit { giveBack() }
 }

@@ -14,6 +14,7 @@ actor Evictor {
     private let gate: DigestGate
     private let capacity: Capacity
     private let uses: UseRecorder
+    private let lease: Duration
     private let now: @Sendable () -> Int64
     private let logger: Logger
     /// Passes run one after another, each in a task that waits for the one before.
@@ -25,13 +26,14 @@ actor Evictor {
 
     init(
         layout: DiskLayout, database: MetadataDatabase, gate: DigestGate, capacity: Capacity, uses: UseRecorder,
-        now: @escaping @Sendable () -> Int64, logger: Logger
+        lease: Duration, now: @escaping @Sendable () -> Int64, logger: Logger
     ) {
         self.layout = layout
         self.database = database
         self.gate = gate
         self.capacity = capacity
         self.uses = uses
+        self.lease = lease
         self.now = now
         self.logger = logger
     }
@@ -91,18 +93,20 @@ actor Evictor {
     private func evictBatch(atLeast bytes: Int64) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
         var held: [MetadataDatabase.Candidate] = []
         var freed: Int64 = 0
-        for candidate in try await database.leastRecentlyUsed(Self.batch, at: now()) where freed < bytes {
+        for candidate in try await database.leastRecentlyUsed(Self.batch, at: now(), lease: lease) where freed < bytes {
             guard gate.tryEnter(candidate.digest) else { continue }
             held.append(candidate)
             freed += onDisk(candidate.size)
         }
         guard !held.isEmpty else { return (0, 0) }
-        defer { for candidate in held { gate.leave(candidate.digest) } }
         let moves = held.map { (from: layout.blob($0.digest), to: nextTrash()) }
-        // A file that is not there is as good as moved: its row goes all the same.
-        try await DiskQueue.run { () throws(StoreError) in for move in moves { rename(move.from, move.to) } }
-        try await database.forget(held.map(\.digest))
-        capacity.change { [freed] in $0.committed -= freed }
+        do {
+            defer { for candidate in held { gate.leave(candidate.digest) } }
+            // A file that is not there is as good as moved: its row goes all the same.
+            try await DiskQueue.run { () throws(StoreError) in for move in moves { rename(move.from, move.to) } }
+            try await database.forget(held.map(\.digest))
+            capacity.change { [freed] in $0.committed -= freed }
+        }
         try await DiskQueue.run { () throws(StoreError) in for move in moves { unlink(move.to) } }
         return (Int64(held.count), freed)
     }

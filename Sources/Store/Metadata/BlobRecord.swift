@@ -10,9 +10,9 @@ package struct BlobKnowledge: Equatable, Sendable {
     package var storedSize: Int64?
     /// Of a manifest or index.
     package var mediaType: MediaType?
-    /// Bytes, if this repository may serve it: the upstream's word or a naming manifest's.
+    /// Whether this repository may serve it: by the upstream's word or a naming manifest's.
     package var isLinked = false
-    /// Whether that right is the digest's own, and not only a naming manifest's.
+    /// Whether that right has been written down for the digest itself, and does not hang on a naming manifest that may be evicted.
     package var hasOwnLink = false
     /// Bytes, if this repository's upstream itself said that it has the blob, and how large it is.
     package var answeredSize: Int64?
@@ -55,14 +55,17 @@ extension MetadataDatabase {
     }
 
     /// Records a stored blob, linked to `repositories`. What its parents are, leased or pinned, it is too.
+    ///
+    /// - Returns: bytes of the row it takes the place of, if there was one.
     func insert(
         blob digest: Digest, size: Int64, at now: Int64, linkedTo repositories: [Repository]
-    ) async throws(StoreError) {
+    ) async throws(StoreError) -> Int64? {
         try await write { db in
-            try Self.insert(blob: digest, size: size, at: now, in: db)
+            let earlier = try Self.insert(blob: digest, size: size, at: now, in: db)
             for repository in repositories {
                 try Self.link(digest, size: size, to: repository, isNamed: false, in: db)
             }
+            return earlier
         }
     }
 
@@ -73,13 +76,23 @@ extension MetadataDatabase {
     }
 
     /// Forgets that the content is stored; links and tags stay, since the upstream's word is not undone by a lost file.
-    func forgetContent(of digest: Digest) async throws(StoreError) {
+    ///
+    /// - Returns: bytes of the row that went, if there was one.
+    func forgetContent(of digest: Digest) async throws(StoreError) -> Int64? {
         try await write { db in
+            let size = try Self.size(of: digest, in: db)
             try db.execute(sql: "DELETE FROM blob WHERE digest = ?", arguments: [digest.data])
+            return size
         }
     }
 
-    static func insert(blob digest: Digest, size: Int64, at now: Int64, in db: Database) throws {
+    private static func size(of digest: Digest, in db: Database) throws -> Int64? {
+        try Int64.fetchOne(db.cachedStatement(sql: "SELECT size FROM blob WHERE digest = ?"), arguments: [digest.data])
+    }
+
+    /// - Returns: bytes of the row it takes the place of, if there was one.
+    static func insert(blob digest: Digest, size: Int64, at now: Int64, in db: Database) throws -> Int64? {
+        let earlier = try Self.size(of: digest, in: db)
         try db.cachedStatement(
             sql: """
                 INSERT INTO blob (digest, size, storedAt, lastUsed, leasedUntil, pinned)
@@ -88,8 +101,10 @@ extension MetadataDatabase {
                 ON CONFLICT (digest) DO UPDATE SET size = excluded.size, lastUsed = excluded.lastUsed
                 """
         ).execute(arguments: [digest.data, size, now])
+        return earlier
     }
 
+    /// The upstream's word on the size counts before a naming manifest's, whichever comes first.
     static func link(
         _ digest: Digest, size: Int64?, to repository: Repository, isNamed: Bool, in db: Database
     ) throws {
@@ -98,7 +113,9 @@ extension MetadataDatabase {
             sql: """
                 INSERT INTO link (digest, repository, size, named) VALUES (?, ?, ?, ?)
                 ON CONFLICT (digest, repository) DO UPDATE SET
-                    size = ifnull(excluded.size, size), named = min(named, excluded.named)
+                    size = CASE WHEN excluded.named < named THEN excluded.size
+                        WHEN excluded.named = named THEN ifnull(excluded.size, size) ELSE size END,
+                    named = min(named, excluded.named)
                 """
         ).execute(arguments: [digest.data, id, size, isNamed ? 1 : 0])
     }

@@ -11,6 +11,12 @@ package struct StoredTag: Equatable, Sendable {
     package let checkedAt: Int64
     /// Whether the manifest's content is stored.
     package let isStored: Bool
+
+    package init(digest: Digest, checkedAt: Int64, isStored: Bool) {
+        self.digest = digest
+        self.checkedAt = checkedAt
+        self.isStored = isStored
+    }
 }
 
 /// A manifest as it comes into the store.
@@ -34,13 +40,16 @@ package struct NewManifest: Sendable {
 }
 
 extension MetadataDatabase {
-    /// Records a manifest whose file is published, its link, and the tag it was learnt by.
+    /// Records a manifest whose file is published, its link, and the tag it was learnt by. If it is pinned, so is what it names.
+    ///
+    /// - Returns: bytes of the row it takes the place of, if there was one.
     func insert(
-        manifest: NewManifest, in repository: Repository, tag: Tag?, at now: Int64
-    ) async throws(StoreError) {
+        manifest: NewManifest, in repository: Repository, tag: Tag?, usedAt: Int64, at now: Int64
+    ) async throws(StoreError) -> Int64? {
         try await write { db in
             let key = manifest.digest.data
-            try Self.insert(blob: manifest.digest, size: Int64(manifest.bytes.count), at: now, in: db)
+            let earlier = try Self.insert(
+                blob: manifest.digest, size: Int64(manifest.bytes.count), at: usedAt, in: db)
             try db.cachedStatement(
                 sql: "INSERT OR REPLACE INTO manifest (digest, mediaType, isIndex) VALUES (?, ?, ?)"
             ).execute(arguments: [key, manifest.mediaType.rawValue, manifest.isIndex])
@@ -50,6 +59,8 @@ extension MetadataDatabase {
             try Self.link(
                 manifest.digest, size: Int64(manifest.bytes.count), to: repository, isNamed: false, in: db)
             if let tag { try Self.set(tag, of: repository, to: manifest.digest, at: now, in: db) }
+            try Self.passPinDown(from: manifest.digest, in: db)
+            return earlier
         }
     }
 

@@ -8,8 +8,33 @@ import OCI
 final class MetadataDatabase: Sendable {
     private let pool: DatabasePool
 
+    /// Why it did not open, and whether that is the fault of what the file holds.
+    struct OpeningFailure: Error {
+        let reason: StoreError
+        let isDamage: Bool
+
+        init(_ error: any Error) {
+            reason = .database("\(error)")
+            switch (error as? DatabaseError)?.extendedResultCode {
+            case .SQLITE_IOERR_READ?, .SQLITE_IOERR_SHORT_READ?, .SQLITE_IOERR_CORRUPTFS?: isDamage = true
+            case let code?: isDamage = [.SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_ERROR, .SQLITE_CONSTRAINT].contains(code.primaryResultCode)
+            case nil: isDamage = false
+            }
+        }
+    }
+
+    /// Opens or makes the database and counts the bytes on disk of all committed content.
+    static func opened(_ path: String) throws(OpeningFailure) -> (MetadataDatabase, committed: Int64) {
+        do {
+            let database = try MetadataDatabase(path: path)
+            return (database, try database.pool.read(committedBytes))
+        } catch {
+            throw OpeningFailure(error)
+        }
+    }
+
     /// Opens or makes the database and brings it up to date.
-    init(path: String) throws(StoreError) {
+    private init(path: String) throws {
         var configuration = Configuration()
         configuration.maximumReaderCount = 4
         configuration.prepareDatabase { db in
@@ -19,25 +44,23 @@ final class MetadataDatabase: Sendable {
                     PRAGMA wal_autocheckpoint = 1000
                     """)
         }
-        do {
-            pool = try DatabasePool(path: path, configuration: configuration)
-            try Schema.migrator.migrate(pool)
-        } catch {
-            throw .database("\(error)")
-        }
+        pool = try DatabasePool(path: path, configuration: configuration)
+        try Schema.migrator.migrate(pool)
     }
 
+    /// In a task of its own, as is `write`: GRDB gives up in a cancelled task, and a client that leaves must not look like a database
+    /// that fails, least of all between a file and its row.
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
-        do { return try await pool.read(body) } catch { throw .database("\(error)") }
+        do { return try await Task { [pool] in try await pool.read(body) }.value } catch { throw .database("\(error)") }
     }
 
     /// One transaction.
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
-        do { return try await pool.write(body) } catch { throw .database("\(error)") }
+        do { return try await Task { [pool] in try await pool.write(body) }.value } catch { throw .database("\(error)") }
     }
 
     /// At start only, where there is nobody to make wait.

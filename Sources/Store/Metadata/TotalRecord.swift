@@ -15,16 +15,19 @@ package struct StoredFigures: Equatable, Sendable {
 
 extension MetadataDatabase {
     /// Bytes on disk of all committed content, whole blocks.
-    func committedBytes() throws(StoreError) -> Int64 {
-        try readNow { db in try Int64.fetchOne(db, sql: "SELECT ifnull(sum((size + 4095) & ~4095), 0) FROM blob") ?? 0 }
+    static func committedBytes(_ db: Database) throws -> Int64 {
+        try Int64.fetchOne(db, sql: "SELECT ifnull(sum((size + 4095) & ~4095), 0) FROM blob") ?? 0
     }
 
     func figures() async throws(StoreError) -> StoredFigures {
         try await read { db in
             var figures = StoredFigures()
-            figures.manifests = try Int.fetchOne(db, sql: "SELECT count(*) FROM manifest") ?? 0
+            // Rows about manifests whose content was lost stay, so they are counted where there is content.
+            figures.manifests =
+                try Int.fetchOne(
+                    db, sql: "SELECT count(*) FROM manifest WHERE EXISTS (SELECT 1 FROM blob WHERE digest = manifest.digest)") ?? 0
             let all = try Int.fetchOne(db, sql: "SELECT count(*) FROM blob") ?? 0
-            figures.blobs = max(0, all - figures.manifests)
+            figures.blobs = all - figures.manifests
             figures.tags = try Int.fetchOne(db, sql: "SELECT count(*) FROM tag") ?? 0
             figures.pinnedBytes =
                 try Int64.fetchOne(db, sql: "SELECT ifnull(sum(size), 0) FROM blob WHERE pinned = 1") ?? 0

@@ -35,39 +35,51 @@ extension MetadataDatabase {
         let size: Int64
     }
 
+    /// What may go. A lease that ends later than one given now would was given by a clock that has been set back since: void.
+    private static let idle = "pinned = 0 AND (leasedUntil <= ?1 OR leasedUntil > ?2)"
+
     /// The least recently used, up to `limit` of them, that nothing holds.
     ///
     /// A manifest goes with, or after, the blobs only it names: one whose own blobs were used later than itself is moved behind
     /// them, here, where it costs once, and not at every use.
-    func leastRecentlyUsed(_ limit: Int, at now: Int64) async throws(StoreError) -> [Candidate] {
-        try await write { db in
-            let later = try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT old.digest, max(own.lastUsed)
-                    FROM (SELECT digest, lastUsed FROM blob
-                          WHERE pinned = 0 AND leasedUntil <= ?1 ORDER BY lastUsed LIMIT ?2) AS old
-                    JOIN manifest ON manifest.digest = old.digest AND manifest.isIndex = 0
-                    JOIN child ON child.parent = old.digest
-                    JOIN blob AS own ON own.digest = child.child
-                    WHERE NOT EXISTS (SELECT 1 FROM child AS other
-                                      JOIN blob AS holder ON holder.digest = other.parent
-                                      WHERE other.child = child.child AND other.parent <> old.digest)
-                    GROUP BY old.digest HAVING max(own.lastUsed) >= old.lastUsed
-                    """, arguments: [now, limit])
-            for row in later {
-                try db.execute(
-                    sql: "UPDATE blob SET lastUsed = ? + 1 WHERE digest = ?",
-                    arguments: [row[1] as Int64, row[0] as Data])
-            }
+    func leastRecentlyUsed(_ limit: Int, at now: Int64, lease: Duration) async throws(StoreError) -> [Candidate] {
+        let arguments: StatementArguments = [now, now + lease.milliseconds, limit]
+        return try await write { db in
+            // Who moves back lets others move up, whose own blobs are looked at in their turn.
+            while try Self.moveBehindTheirOwn(arguments, in: db) {}
             let rows = try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT digest, size FROM blob WHERE pinned = 0 AND leasedUntil <= ? ORDER BY lastUsed LIMIT ?
-                    """, arguments: [now, limit])
+                db, sql: "SELECT digest, size FROM blob WHERE \(Self.idle) ORDER BY lastUsed LIMIT ?3",
+                arguments: arguments)
             return rows.compactMap { row in
                 Digest(data: row[0]).map { Candidate(digest: $0, size: row[1]) }
             }
+        }
+    }
+
+    /// True if any manifest among the candidates was moved. Each is moved at most once, since it is behind its own from then on.
+    private static func moveBehindTheirOwn(_ arguments: StatementArguments, in db: Database) throws -> Bool {
+        let later = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT old.digest, max(own.lastUsed)
+                FROM (SELECT digest, lastUsed FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3) AS old
+                JOIN manifest ON manifest.digest = old.digest AND manifest.isIndex = 0
+                JOIN child ON child.parent = old.digest
+                JOIN blob AS own ON own.digest = child.child
+                WHERE NOT EXISTS (SELECT 1 FROM child AS other
+                                  JOIN blob AS holder ON holder.digest = other.parent
+                                  WHERE other.child = child.child AND other.parent <> old.digest)
+                GROUP BY old.digest HAVING max(own.lastUsed) >= old.lastUsed
+                """, arguments: arguments)
+        let move = try db.cachedStatement(sql: "UPDATE blob SET lastUsed = ? + 1 WHERE digest = ?")
+        for row in later { try move.execute(arguments: [row[1] as Int64, row[0] as Data]) }
+        return !later.isEmpty
+    }
+
+    /// The latest use that is remembered; Unix time in milliseconds.
+    func latestUse() throws(StoreError) -> Int64 {
+        try readNow { db in
+            try Int64.fetchOne(db, sql: "SELECT max(lastUsed) FROM blob WHERE pinned = 0") ?? 0
         }
     }
 
@@ -85,6 +97,22 @@ extension MetadataDatabase {
         }
     }
 
+    /// What a pinned manifest names may be here before it (another image's base layer): it is pinned from now on.
+    static func passPinDown(from manifest: Digest, in db: Database) throws {
+        let pinned = try Int.fetchOne(
+            db.cachedStatement(sql: "SELECT pinned FROM blob WHERE digest = ?"), arguments: [manifest.data])
+        if pinned == 1 { try pinAll(under: manifest.data, in: db) }
+    }
+
+    private static func pinAll(under root: Data, in db: Database) throws {
+        try db.execute(
+            sql: """
+                WITH RECURSIVE held (digest) AS (
+                    SELECT ? UNION SELECT child.child FROM child JOIN held ON held.digest = child.parent)
+                UPDATE blob SET pinned = 1 WHERE digest IN (SELECT digest FROM held)
+                """, arguments: [root])
+    }
+
     /// Pins what every tag in `isPinned` names, down to the layers, and nothing else.
     func pin(_ isPinned: @escaping @Sendable (Repository, String) -> Bool) async throws(StoreError) {
         try await write { db in
@@ -99,14 +127,7 @@ extension MetadataDatabase {
                 return isPinned(repository, row[2]) ? row[3] : nil
             }
             try db.execute(sql: "UPDATE blob SET pinned = 0 WHERE pinned = 1")
-            for root in roots {
-                try db.execute(
-                    sql: """
-                        WITH RECURSIVE held (digest) AS (
-                            SELECT ? UNION SELECT child.child FROM child JOIN held ON held.digest = child.parent)
-                        UPDATE blob SET pinned = 1 WHERE digest IN (SELECT digest FROM held)
-                        """, arguments: [root])
-            }
+            for root in roots { try Self.pinAll(under: root, in: db) }
         }
     }
 }

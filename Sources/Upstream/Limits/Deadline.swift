@@ -23,7 +23,7 @@ struct Deadline: Sendable {
         sharedBy parts: Int = 1, _ work: @escaping @Sendable () async throws(UpstreamError) -> Value
     ) async throws(UpstreamError) -> Value {
         let share = remaining / parts
-        let result = await withTaskGroup(of: Step<Value>.self) { group -> Result<Value, UpstreamError> in
+        let result: Result<Value, UpstreamError> = await withTaskGroup(of: Step<Value>.self) { group in
             group.addTask { .ended(await outcome(of: work)) }
             group.addTask { [clock] in
                 do { try await clock.sleep(for: share) } catch { return .woken }

@@ -143,7 +143,10 @@ struct TransferState {
         fields.append(HTTPField(name: name, value: String(value)))
     }
 
-    private enum BodyLength { case known(Int64), unknown, malformed }
+    private enum BodyLength {
+        case known(Int64)
+        case unknown, malformed
+    }
 
     /// RFC 9112 §6.3: a transfer coding outweighs a length; equal lengths may repeat, also in one field.
     private func bodyLength() -> BodyLength {

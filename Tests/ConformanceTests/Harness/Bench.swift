@@ -25,7 +25,9 @@ final class Bench: Sendable {
 
     init() throws {
         var template = Array("/tmp/wharf-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw HarnessError("no folder in /tmp: \(String(cString: strerror(errno)))") }
+        guard mkdtemp(&template) != nil else {
+            throw HarnessError("no folder in /tmp: \(String(cString: strerror(errno)))")
+        }
         folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         guard !Bench.keepsFolders else { return }
         try Undertaker.shared.get().watch(folder: folder)
@@ -64,7 +66,8 @@ final class Bench: Sendable {
 
     /// Runs a program to its end and returns its status with what it printed.
     func run(
-        _ program: String, _ arguments: [String], surroundings: Surroundings = .plain, within limit: Duration = .seconds(120)
+        _ program: String, _ arguments: [String], surroundings: Surroundings = .plain,
+        within limit: Duration = .seconds(120)
     ) async throws -> (status: Int32, output: String) {
         let name = String(program.split(separator: "/").last ?? "program")
         let child = try start(name, program, arguments, surroundings: surroundings)
@@ -79,7 +82,8 @@ final class Bench: Sendable {
 
     /// Runs a program that has to succeed and returns what it printed.
     @discardableResult func succeed(
-        _ program: String, _ arguments: [String], surroundings: Surroundings = .plain, within limit: Duration = .seconds(120)
+        _ program: String, _ arguments: [String], surroundings: Surroundings = .plain,
+        within limit: Duration = .seconds(120)
     ) async throws -> String {
         let (status, output) = try await run(program, arguments, surroundings: surroundings, within: limit)
         guard status == 0 else {

@@ -37,9 +37,10 @@ final class Child: Sendable {
         if let hosts = surroundings.hosts {
             // `unshare` and `bash` both exec, so the process keeps the pid that is ended later.
             let bind = #"mount --bind "$0" /etc/hosts && exec "$@""#
-            command = [
-                try Programs.path(of: "unshare"), "-m", "--propagation", "private", "/bin/bash", "-c", bind, hosts,
-            ] + command
+            command =
+                [
+                    try Programs.path(of: "unshare"), "-m", "--propagation", "private", "/bin/bash", "-c", bind, hosts,
+                ] + command
         }
 
         let base = ["PATH": Programs.searchPath, "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"]

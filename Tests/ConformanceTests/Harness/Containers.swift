@@ -92,7 +92,8 @@ struct DockerDaemon: Sendable {
 
     /// `docker rmi` of every image.
     func forgetImages() async throws {
-        let identifiers = Set(try await docker("images", "-q", "--no-trunc").output.split(separator: "\n").map(String.init))
+        let identifiers = Set(
+            try await docker("images", "-q", "--no-trunc").output.split(separator: "\n").map(String.init))
         for identifier in identifiers {
             let (status, output) = try await docker("rmi", "-f", identifier)
             guard status == 0 else { throw HarnessError("docker rmi \(identifier) exited \(status): \(output)") }

@@ -22,7 +22,8 @@ struct FakeHub: Sendable {
             "openssl",
             [
                 "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                "-subj", "/CN=fake hub", "-addext", "subjectAltName=" + names.map { "DNS:\($0)" }.joined(separator: ","),
+                "-subj", "/CN=fake hub", "-addext",
+                "subjectAltName=" + names.map { "DNS:\($0)" }.joined(separator: ","),
                 "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem",
             ])
         let hosts = try bench.write(

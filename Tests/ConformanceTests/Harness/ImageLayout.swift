@@ -43,7 +43,8 @@ struct ImageLayout {
     ) async throws -> WrittenImage {
         var layers: [Described] = []
         for archive in archives {
-            layers.append(try addBlob(try await gzip(archive, with: bench), "application/vnd.oci.image.layer.v1.tar+gzip"))
+            layers.append(
+                try addBlob(try await gzip(archive, with: bench), "application/vnd.oci.image.layer.v1.tar+gzip"))
         }
         let identifiers = archives.map { Digest.of($0).description }
         let config = try addBlob(

@@ -62,7 +62,9 @@ indirect enum Shape: Sendable {
             return elements.enumerated().flatMap { shape.differences(in: $1, at: "\(place)[\($0)]") }
         case (.object(let shapes), .object(let members)):
             let missing = shapes.keys.filter { members[$0] == nil }.sorted().map { "\(place).\($0) is missing" }
-            let extra = members.keys.filter { shapes[$0] == nil }.sorted().map { "\(place).\($0) is not in the contract" }
+            let extra = members.keys.filter { shapes[$0] == nil }.sorted().map {
+                "\(place).\($0) is not in the contract"
+            }
             let within = shapes.keys.sorted().flatMap { name in
                 members[name].map { shapes[name]?.differences(in: $0, at: "\(place).\(name)") ?? [] } ?? []
             }

@@ -71,7 +71,9 @@ final class Recorder: Sendable {
         try await body()
         let seen = Array(try await requests().dropFirst(before))
         if ProcessInfo.processInfo.environment["WHARF_TEST_SHOW"] == "1" {
-            print("recorder \(port):\n" + seen.map { "    \($0) [\($0.agent.prefix(40))] accept: \($0.accept)" }.joined(separator: "\n"))
+            print(
+                "recorder \(port):\n"
+                    + seen.map { "    \($0) [\($0.agent.prefix(40))] accept: \($0.accept)" }.joined(separator: "\n"))
         }
         return seen
     }
@@ -79,10 +81,13 @@ final class Recorder: Sendable {
     /// Everything asked so far. nginx has one process here and logs a request in the turn in which it sent its last
     /// byte, so once a request sent now stands in the log, so does all that its askers have seen answered.
     func requests() async throws -> [Recorded] {
-        let marker = "/.recorded/" + String(markers.withLock { number in
-            number += 1
-            return number
-        })
+        let marker =
+            "/.recorded/"
+            + String(
+                markers.withLock { number in
+                    number += 1
+                    return number
+                })
         _ = try await ask("GET", marker, port: port)
         var lines: [Recorded] = []
         try await eventually(within: .seconds(10), "the recorder's log has \(marker)") {
@@ -165,7 +170,10 @@ extension Recorder {
         }
 
         private var pass: String { "proxy_pass http://127.0.0.1:\(target);" }
-        private var pacedPass: String { (manners.blobRate.map { "limit_rate \($0); " } ?? "") + pass }
+        /// nginx paces only what it buffers; in memory, so that the upstream is held back too.
+        private var pacedPass: String {
+            (manners.blobRate.map { "proxy_buffering on; proxy_max_temp_file_size 0; limit_rate \($0); " } ?? "") + pass
+        }
 
         private var rules: String {
             let challenge = #"'Bearer realm="http://127.0.0.1:\#(port)/token",service="tests"$scope'"#

@@ -45,7 +45,7 @@ func withScene(
 }
 
 extension Answer {
-    /// The code of the first error in the OCI form, `{"errors": [{"code", "message"}]}`; `nil` where that is not the form.
+    /// The code of the first error in the OCI form, `{"errors": [{"code", "message"}]}`; `nil` where it is another.
     /// - Source: distribution-spec v1.1 "Error Codes".
     var errorCode: String? {
         guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(body)),  // no JSON: no such form

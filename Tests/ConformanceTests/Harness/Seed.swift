@@ -2,6 +2,7 @@
 
 import Foundation
 import OCI
+import TestSupport
 
 /// | image | what it is |
 /// |---|---|
@@ -75,18 +76,9 @@ struct Seed: Sendable {
 
     /// Bytes of a fixed seed that do not compress, so that the layer stays as large as it looks.
     private static func noise() -> [UInt8] {
-        var state: UInt64 = 0x5EED
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(3 << 20)
-        while bytes.count < 3 << 20 {
-            // SplitMix64
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var word = (state ^ state >> 30) &* 0xBF58_476D_1CE4_E5B9
-            word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
-            withUnsafeBytes(of: word ^ word >> 31) { bytes += $0 }
-        }
+        var builder = ImageBuilder(seed: 0x5EED)
         var archive = TarArchive()
-        archive.addFile("cargo.bin", bytes)
+        archive.addFile("cargo.bin", builder.bytes(3 << 20))
         return archive.finish()
     }
 

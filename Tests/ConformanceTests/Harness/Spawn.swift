@@ -47,7 +47,7 @@ func spawn(
     let command = ["/usr/bin/env", "-C", folder] + command
     var arguments = command.map { strdup($0) } + [nil]
     var variables = environment.map { strdup("\($0)=\($1)") } + [nil]
-    defer { (arguments + variables).forEach { free($0) } }
+    defer { for text in arguments + variables { free(text) } }
     var identifier: pid_t = 0
     let failure = posix_spawn(&identifier, command[0], &actions, &attributes, &arguments, &variables)
     guard failure == 0 else { throw HarnessError("cannot start \(command[0]): \(String(cString: strerror(failure)))") }

@@ -28,7 +28,9 @@ struct TarArchive {
 
     private mutating func add(_ kind: Kind, _ path: String, mode: Int, content: [UInt8] = [], target: String = "") {
         var header = [UInt8](repeating: 0, count: 512)
-        func put(_ text: String, at offset: Int) { header.replaceSubrange(offset..<offset + text.utf8.count, with: text.utf8) }
+        func put(_ text: String, at offset: Int) {
+            header.replaceSubrange(offset..<offset + text.utf8.count, with: text.utf8)
+        }
         func put(_ number: Int, at offset: Int, digits: Int) {
             let octal = String(number, radix: 8)
             put(String(repeating: "0", count: digits - octal.count) + octal, at: offset)

@@ -1,0 +1,171 @@
+// What the tests of this room share: a stub registry, a store on the real disk, and the cache between them; the wall clock is turned by hand.
+
+import Glibc
+import HTTPSemantics
+import Logging
+import OCI
+import Store
+import Synchronization
+import TestSupport
+import Upstream
+
+@testable import PullThrough
+
+/// Unix milliseconds that only move when a test moves them.
+final class WallClock: Sendable {
+    private let time = Mutex<Int64>(1_700_000_000_000)
+
+    var now: Int64 { time.withLock { $0 } }
+    func advance(by duration: Duration) { time.withLock { $0 += duration.milliseconds } }
+}
+
+struct Scene {
+    static let alpine = Repository(upstream: "docker.io", name: RepositoryName("library/alpine")!)  // grammatical
+    static let other = Repository(upstream: "docker.io", name: RepositoryName("acme/app")!)  // grammatical
+
+    let stub: StubRegistry
+    let cache: PullThroughCache
+    let store: ContentStore
+    let clock: ManualClock
+    let wall: WallClock
+    let directory: TemporaryDirectory
+    private let transport: CurlTransport
+
+    /// Runs the body against a fresh registry and a fresh store, and stops both after it.
+    static func run(
+        _ options: StubOptions = StubOptions(), offline: Bool = false,
+        configure: (inout StoreConfiguration) -> Void = { _ in },
+        freshFor: Duration = .seconds(60), staleIfError: Duration = .seconds(3600), body: (Scene) async throws -> Void
+    ) async throws {
+        let directory = try TemporaryDirectory()
+        let stub = try await StubRegistry.start(options)
+        let transport = CurlTransport()
+        var configuration = StoreConfiguration(root: directory.path("data"))
+        configuration.minFree = .bytes(0)
+        configure(&configuration)
+        let scene = try Scene(stub, transport, configuration, directory, offline, freshFor, staleIfError)
+        do {
+            try await body(scene)
+        } catch {
+            await scene.stop()
+            throw error
+        }
+        await scene.stop()
+    }
+
+    private init(
+        _ stub: StubRegistry, _ transport: CurlTransport, _ configuration: StoreConfiguration,
+        _ directory: TemporaryDirectory, _ offline: Bool, _ freshFor: Duration, _ staleIfError: Duration
+    ) throws {
+        self.stub = stub
+        self.transport = transport
+        self.directory = directory
+        wall = WallClock()
+        clock = ManualClock()
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        store = try ContentStore(configuration, now: { [wall] in wall.now }, logger: logger)
+        let upstream = UpstreamConfiguration(
+            name: "docker.io", endpoints: [stub.url].compactMap { UpstreamEndpoint($0) },
+            authHosts: ["127.0.0.1"], allowHTTP: true)
+        let registry = UpstreamRegistry(
+            upstream, transport: transport, clock: clock, now: { [wall] in wall.now / 1000 }, logger: logger,
+            instance: "test")
+        let policy = FreshnessPolicy(freshFor: freshFor, staleIfError: staleIfError, negativeFor: .seconds(10))
+        cache = PullThroughCache(
+            store: store,
+            directory: UpstreamDirectory(
+                [(name: "docker.io", entry: .init(registry: registry, policy: policy))], defaultName: "docker.io"),
+            statistics: Statistics(), isOffline: offline, now: { [wall] in wall.now }, logger: logger)
+    }
+
+    private func stop() async {
+        await transport.stop()
+        await cache.settle()
+        await stub.stop()
+    }
+
+    // The cache's verbs without their typed errors, which the expectations' macros cannot carry.
+
+    func blob(_ digest: Digest, in repository: Repository) async throws -> BlobAnswer {
+        try await cache.blob(digest, in: repository)
+    }
+
+    func blobFacts(_ digest: Digest, in repository: Repository) async throws -> (size: Int64?, status: CacheStatus) {
+        try await cache.blobFacts(digest, in: repository)
+    }
+
+    func manifest(_ reference: Reference, in repository: Repository) async throws -> ManifestAnswer {
+        try await cache.manifest(reference, in: repository)
+    }
+
+    func tags(in repository: Repository, query: String?) async throws -> TagList {
+        try await cache.tags(in: repository, query: query).list
+    }
+
+    func figures() async throws -> Figures { try await cache.figures() }
+
+    /// Requests for content that the stub saw.
+    func asked(_ part: String, _ method: String? = nil) -> Int { stub.log.requests(part, method: method).count }
+}
+
+extension BlobReader {
+    struct Broken: Error {}
+
+    /// Reads to the end as a client does, waiting as a connection does.
+    func bytes(from start: Int64 = 0, to end: Int64? = nil, isPiece: Bool = false) async throws -> [UInt8] {
+        let descriptor = try openDescriptor()
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var offset = start
+        while true {
+            let (available, ending) = await look(atLeast: min(offset + 65_536, end ?? .max), isPiece: isPiece)
+            let limit = min(available, end ?? .max)
+            if limit > offset {
+                var buffer = [UInt8](repeating: 0, count: Int(limit - offset))
+                let count = pread(descriptor, &buffer, buffer.count, off_t(offset))
+                bytes += buffer.prefix(max(0, count))
+                offset += Int64(max(0, count))
+            }
+            if let end, offset == end { return bytes }
+            switch ending {
+            case .complete(let size) where offset >= size: return bytes
+            case .broken: throw Broken()
+            default: continue
+            }
+        }
+    }
+
+    /// Waits until so much may be read, or it has ended.
+    func look(atLeast: Int64, isPiece: Bool = false) async -> (available: Int64, ending: Ending?) {
+        await withCheckedContinuation { continuation in
+            let once = Mutex(false)
+            @Sendable func lookAgain() {
+                let view = peek(isPiece: isPiece)
+                let isFirst = once.withLock { done in
+                    defer { done = true }
+                    return !done
+                }
+                if isFirst { continuation.resume(returning: view) }
+            }
+            let view = self.view(
+                atLeast: atLeast, isPiece: isPiece, group: ObjectIdentifier(self), execute: { $0() },
+                orCall: lookAgain)
+            if view.available >= atLeast || view.ending != nil { lookAgain() }
+        }
+    }
+
+    /// What may be read now.
+    func peek(isPiece: Bool = false) -> (available: Int64, ending: Ending?) {
+        view(atLeast: 0, isPiece: isPiece, group: ObjectIdentifier(self), execute: { $0() }, orCall: {})
+    }
+}
+
+/// What a pull is refused with; nil if it is not.
+func refusal<Value>(_ body: () async throws(Refusal) -> Value) async -> Refusal? {
+    do throws(Refusal) {
+        _ = try await body()
+        return nil
+    } catch {
+        return error
+    }
+}

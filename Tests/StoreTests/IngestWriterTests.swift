@@ -1,0 +1,176 @@
+// A blob being written: pieces of any size, the hash behind them, and every way in which it turns out wrong.
+
+import Foundation
+import OCI
+import TestSupport
+import Testing
+
+@testable import Store
+
+@Suite("IngestWriter", .timeLimit(.minutes(1))) struct IngestWriterTests {
+    let directory: TemporaryDirectory
+    let capacity: Capacity
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        capacity = Capacity(Ledger(limit: 4 << 30, minFree: 0, lowWatermark: 0.9), root: directory.path)
+    }
+
+    private func writer(_ digest: Digest, announced: Int64?) throws -> IngestWriter {
+        let reservation = try #require(capacity.reserve(announced ?? Reservation.step))
+        return try IngestWriter(
+            path: directory.path("ingest"), digest: digest, announced: announced, reservation: reservation)
+    }
+
+    private func feed(_ bytes: some Collection<UInt8>, to stage: Stage) throws -> Stage.Uptake {
+        try Array(bytes).withUnsafeBytes { try stage.append($0) {} }
+    }
+
+    private func content(_ writer: IngestWriter) throws -> [UInt8] {
+        let descriptor = try writer.duplicate()
+        defer { close(descriptor) }
+        let count = Int(writer.landing.landed)
+        return try [UInt8](unsafeUninitializedCapacity: count) { buffer, read in
+            read = try readFully(descriptor, UnsafeMutableRawBufferPointer(buffer), at: 0, path: "")
+        }
+    }
+
+    @Test(
+        "bytes arrive right and hash right, whatever their number, their pieces and the algorithm",
+        arguments: [0, 1, 4095, 65_536, 262_143, 262_144, 262_145, 1_048_583, 9_000_001], Digest.Algorithm.allCases)
+    func pieces(size: Int, algorithm: Digest.Algorithm) async throws {
+        var generator = SeededGenerator(seed: UInt64(size))
+        let bytes = generator.bytes(size)
+        for announced in [Int64(size), nil] {
+            let writer = try writer(Digest.of(bytes, algorithm), announced: announced)
+            let stage = Stage(for: writer)
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let piece = rest.prefix(Int.random(in: 1...300_000, using: &generator))
+                #expect(try feed(piece, to: stage) == .took)
+                if Int.random(in: 0..<10, using: &generator) == 0 { try stage.settle() }
+                rest = rest.dropFirst(piece.count)
+            }
+            try stage.settle()
+            #expect(writer.landing.landed == Int64(size))
+            #expect(try await writer.verify() == Int64(size))
+            #expect(try content(writer) == bytes)
+        }
+        #expect(capacity.snapshot.used == 0)
+    }
+
+    @Test func `bytes wait in the stage until it is full or settled`() throws {
+        let writer = try writer(Digest.of([]), announced: nil)
+        let stage = Stage(for: writer)
+        #expect(try feed([UInt8](repeating: 1, count: 1000), to: stage) == .took)
+        #expect(writer.landing.landed == 0)
+        try stage.settle()
+        #expect(writer.landing.landed == 1000)
+        #expect(try feed([UInt8](repeating: 1, count: 300_000), to: stage) == .took)
+        #expect(writer.landing.landed == 1000 + 262_144)
+    }
+
+    @Test func `other bytes than the digest names are found out`() async throws {
+        let asked = Digest.of([1, 2, 3]), sent: [UInt8] = [1, 2, 4]
+        let writer = try writer(asked, announced: 3)
+        try sent.withUnsafeBytes { try writer.append($0) }
+        await #expect(throws: StoreError.digestMismatch(expected: asked, actual: Digest.of(sent))) { try await writer.verify() }
+    }
+
+    @Test func `more bytes than announced are refused as they come`() throws {
+        let writer = try writer(Digest.of([]), announced: 3)
+        try [UInt8](repeating: 1, count: 3).withUnsafeBytes { try writer.append($0) }
+        #expect(throws: StoreError.sizeMismatch(expected: 3, actual: 4)) {
+            try [UInt8(1)].withUnsafeBytes { try writer.append($0) }
+        }
+        #expect(writer.landing.landed == 3)
+    }
+
+    @Test(arguments: [0, 1, 99]) func `fewer bytes than announced are found out`(_ count: Int) async throws {
+        let writer = try writer(Digest.of([]), announced: 100)
+        try [UInt8](repeating: 1, count: count).withUnsafeBytes { try writer.append($0) }
+        await #expect(throws: StoreError.sizeMismatch(expected: 100, actual: Int64(count))) { try await writer.verify() }
+    }
+
+    @Test func `nothing is taken after the end`() async throws {
+        let writer = try writer(Digest.of([]), announced: nil)
+        _ = try await writer.verify()
+        #expect(throws: StoreError.ended) { try [UInt8(1)].withUnsafeBytes { try writer.append($0) } }
+        #expect(throws: StoreError.ended) {
+            _ = writer.takeIngest()
+            try writer.sync()
+        }
+    }
+
+    @Test func `given up, it leaves no file and no promise`() throws {
+        do {
+            let writer = try writer(Digest.of([]), announced: 100_000)
+            try [UInt8](repeating: 1, count: 5000).withUnsafeBytes { try writer.append($0) }
+            writer.breakOff()
+            #expect(writer.landing.ending == .broken)
+            #expect(FileManager.default.fileExists(atPath: directory.path("ingest")))
+        }
+        // The hash job may hold the last reference for a moment.
+        while capacity.snapshot.reserved > 0 { sched_yield() }
+        #expect(!FileManager.default.fileExists(atPath: directory.path("ingest")))
+    }
+
+    @Test func `its blocks are taken before the first byte`() throws {
+        let writer = try writer(Digest.of([]), announced: 1 << 20)
+        var status = stat()
+        #expect(stat(directory.path("ingest"), &status) == 0)
+        #expect(Int64(status.st_blocks) * 512 >= 1 << 20)
+        #expect(writer.landing.landed == 0)
+    }
+
+    @Test func `an ingest whose file cannot be made gives its promise back`() throws {
+        try directory.write([], to: "ingest")
+        #expect(throws: StoreError.io(operation: "open", path: directory.path("ingest"), errno: EEXIST)) {
+            _ = try writer(Digest.of([]), announced: 5)
+        }
+        #expect(capacity.snapshot.reserved == 0)
+    }
+
+    @Test func `descriptors all go`() throws {
+        let before = names(in: "/proc/self/fd").count
+        for _ in 0..<500 {
+            let writer = try writer(Digest.of([]), announced: 10)
+            close(try writer.duplicate())
+        }
+        #expect(names(in: "/proc/self/fd").count < before + 250)
+    }
+
+    @Test func `while the hash lags far behind nothing is taken, and the source is told once when it may go on`() async throws {
+        let piece = 256 << 20
+        let writer = try writer(Digest.of([]), announced: nil)
+        let stage = Stage(for: writer)
+        let zeros = try #require(mmap(nil, piece, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))
+        defer { munmap(zeros, piece) }
+        let resumed = Shared(0)
+        var landed: Int64 = 0, isFull = false
+        // A hash that keeps up with the page cache would need more than one try.
+        while !isFull, landed < 3 << 30 {
+            try writer.append(UnsafeRawBufferPointer(start: zeros, count: piece))
+            landed += Int64(piece)
+            await withCheckedContinuation { continuation in
+                let uptake = try? [UInt8(1)].withUnsafeBytes { bytes in
+                    try stage.append(bytes) {
+                        resumed.change { $0 += 1 }
+                        continuation.resume()
+                    }
+                }
+                isFull = uptake == .full
+                if !isFull { continuation.resume() }
+            }
+        }
+        #expect(isFull)
+        #expect(resumed.value == 1)
+        try stage.settle()
+        let staged = writer.landing.landed - landed
+        #expect(try feed([UInt8(1)], to: stage) == .took)
+        try stage.settle()
+        #expect(writer.landing.landed == landed + staged + 1)
+        await #expect(throws: StoreError.self) { try await writer.verify() }
+        #expect(resumed.value == 1)
+    }
+}

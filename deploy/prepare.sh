@@ -1,0 +1,38 @@
+# What deploy/run and deploy/test share: say what is done, find Swift, install what is missing. Sourced, never run.
+
+say() { printf '%s: %s\n' "deploy/$(basename "$0")" "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Runs a command as root: as it is for root, else with sudo.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "this needs root or sudo: run it as root, or install sudo"
+        sudo "$@"
+    fi
+}
+
+need_swift() {
+    local version advice="install Swift 6.2 or newer from https://www.swift.org/install/linux, then run this again"
+    command -v swift >/dev/null || die "Swift is not on the PATH: $advice"
+    version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9.]*\).*/\1/p' | head -n 1)
+    [ "$(printf '%s\n' 6.2 "$version" | sort -V | head -n 1)" = 6.2 ] \
+        || die "Swift ${version:-of unknown version} is too old: $advice"
+}
+
+# install_missing PACKAGE...: those of Debian's or Ubuntu's packages that are missing; asks no network when none is.
+install_missing() {
+    local package missing=()
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" = "ii " ] || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null || die "no apt-get here: install the likes of ${missing[*]} yourself"
+    say "installing ${missing[*]}"
+    as_root apt-get update -q >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2
+}
+
+# What the build links with, and what SwiftPM and libcurl need at work.
+build_packages=(libcurl4-openssl-dev libsqlite3-dev libssl-dev pkg-config git ca-certificates)
