@@ -31,6 +31,17 @@ static inline CURLcode wharf_curl_allow_only_http(CURL *easy) {
 #endif
 }
 
+// Without it a cancelled or timed-out transfer whose name is still being looked up holds its thread, and with it
+// every other transfer, until the resolver gives up (10 s, measured with a silent DNS server). Came with 7.87.
+static inline CURLcode wharf_curl_leave_resolver_behind(CURL *easy) {
+#if LIBCURL_VERSION_NUM >= 0x075700
+    return curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#else
+    (void)easy;
+    return CURLE_UNKNOWN_OPTION;
+#endif
+}
+
 static inline CURLcode wharf_curl_get_text(CURL *easy, CURLINFO info, const char **value) {
     return curl_easy_getinfo(easy, info, value);
 }

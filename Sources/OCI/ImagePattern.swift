@@ -20,7 +20,9 @@ package struct ImagePattern: Hashable, Sendable, CustomStringConvertible {
             tag = nil
         }
         var host = ImageReference.dockerHub[...]
-        if let slash = rest.firstIndex(of: "/"), rest[..<slash].contains(where: { ".:".contains($0) }) || rest[..<slash] == "localhost" {
+        if let slash = rest.firstIndex(of: "/"),
+            rest[..<slash].contains(where: { ".:".contains($0) }) || rest[..<slash] == "localhost"
+        {
             host = rest[..<slash]
             rest = rest[rest.index(after: slash)...]
         }
@@ -38,7 +40,8 @@ package struct ImagePattern: Hashable, Sendable, CustomStringConvertible {
 
     /// Each `*` tries the shortest run first; texts are at most 255 bytes.
     private static func matches(_ pattern: ArraySlice<UInt8>, _ text: ArraySlice<UInt8>) -> Bool {
-        let star = UInt8(ascii: "*"), slash = UInt8(ascii: "/")
+        let star = UInt8(ascii: "*")
+        let slash = UInt8(ascii: "/")
         guard let first = pattern.first else { return text.isEmpty }
         guard first == star else {
             return text.first == first && matches(pattern.dropFirst(), text.dropFirst())

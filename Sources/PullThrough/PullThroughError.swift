@@ -86,7 +86,8 @@ package enum PullThroughError: Error, Equatable, Sendable {
         case .unknown(let text), .denied(let text), .rateLimited(_, let text), .unreachable(_, let text),
             .failed(_, let text), .unusable(let text), .noSpace(let text), .store(let text):
             text
-        case .schema1: "only a schema 1 manifest is there, and those are not served: push the image again with a current client"
+        case .schema1:
+            "only a schema 1 manifest is there, and those are not served: push the image again with a current client"
         case .noSuchUpstream(let host): "\(host) is no upstream of this mirror"
         case .offline: "this mirror is offline and does not have it"
         }

@@ -21,7 +21,8 @@ package final class ContentStore: Sendable {
     private let startedAt: Int64
     private let serial = Atomic<Int64>(0)
 
-    /// Opens the store, or makes it. Reads the database and asks nothing else, so a million blobs open in well under a second.
+    /// Opens the store, or makes it. Reads the database and asks nothing else, so a million blobs open in well under
+    /// a second.
     ///
     /// - Parameter now: Unix time in milliseconds.
     /// - Throws: `.inUse` if another process has this directory, `.io` if it cannot be made or written.
@@ -61,8 +62,8 @@ package final class ContentStore: Sendable {
         try await database.knowledge(of: digest, in: repository)
     }
 
-    /// The content, open, or nil if it is not here. A file that is missing or of another size than its row says is no content: the
-    /// row goes, and the caller fetches it anew. Call it in the digest's turn.
+    /// The content, open, or nil if it is not here. A file that is missing or of another size than its row says is no
+    /// content: the row goes, and the caller fetches it anew. Call it in the digest's turn.
     package func open(_ digest: Digest, size: Int64) async throws(StoreError) -> BlobFile? {
         let file = try BlobFile(opening: layout.blob(digest), digest: digest)
         if let file, file.size == size { return file }
@@ -102,7 +103,8 @@ package final class ContentStore: Sendable {
         return try IngestWriter(path: path, digest: digest, announced: size, reservation: reservation)
     }
 
-    /// Publishes a verified ingest, durably, and links it. The `fsync` runs before the digest's turn, rename and row inside it.
+    /// Publishes a verified ingest, durably, and links it. The `fsync` runs before the digest's turn, rename and row
+    /// inside it.
     package func commit(
         _ writer: IngestWriter, size: Int64, linkedTo repositories: [Repository]
     ) async throws(StoreError) {
@@ -170,7 +172,8 @@ package final class ContentStore: Sendable {
         if configuration.isPinned(repository, tag.description) { try await database.pin(configuration.isPinned) }
     }
 
-    /// A use, remembered in memory; `lease`: of a manifest that was served, whose content must not go while it is being pulled.
+    /// A use, remembered in memory; `lease`: of a manifest that was served, whose content must not go while it is
+    /// being pulled.
     package func recordUse(_ digest: Digest, lease: Bool) {
         let now = now()
         let leased = lease && configuration.lease > .zero
@@ -181,8 +184,8 @@ package final class ContentStore: Sendable {
 
     // MARK: Inside a turn
 
-    /// Gives the file its name. What the room it took counts for is known when its row is written: a file alone may have been left by a
-    /// crash and counted by nobody.
+    /// Gives the file its name. What the room it took counts for is known when its row is written: a file alone may
+    /// have been left by a crash and counted by nobody.
     private func publish(_ writer: IngestWriter) throws(StoreError) {
         guard let ingest = writer.takeIngest() else { throw .ended }
         let digest = writer.digest

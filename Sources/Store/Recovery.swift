@@ -4,7 +4,8 @@ import Glibc
 import Logging
 import OCI
 
-/// The directory itself is the lock: it goes with the process, however that ends, and with an opening that fails half-way.
+/// The directory itself is the lock: it goes with the process, however that ends, and with an opening that fails
+/// half-way.
 struct DirectoryLock: ~Copyable {
     private let descriptor: CInt
 
@@ -21,10 +22,12 @@ struct DirectoryLock: ~Copyable {
 }
 
 extension ContentStore {
-    /// A damaged database is moved aside and a new one begun: a cache may forget what things were called, it may not refuse to
-    /// start. The files are adopted again by `reconcile`. One that only cannot be had now (a full disk, no permission) is left alone.
+    /// A damaged database is moved aside and a new one begun: a cache may forget what things were called, it may not
+    /// refuse to start. The files are adopted again by `reconcile`. One that only cannot be had now (a full disk, no
+    /// permission) is left alone.
     ///
-    /// - Returns: the database and the bytes on disk that it says are committed. Counting them reads every row, so that damage among
+    /// - Returns: the database and the bytes on disk that it says are committed. Counting them reads every row, so
+    ///   that damage among
     ///   them shows here.
     static func openDatabase(
         _ layout: DiskLayout, at now: Int64, logger: Logger
@@ -48,8 +51,8 @@ extension ContentStore {
         }
     }
 
-    /// Files that no row knows (a kill between rename and row, a lost database): hashed, and adopted or quarantined. Missing files
-    /// are found when they are opened. Slow on purpose, a file at a time, and never in a client's way.
+    /// Files that no row knows (a kill between rename and row, a lost database): hashed, and adopted or quarantined.
+    /// Missing files are found when they are opened. Slow on purpose, a file at a time, and never in a client's way.
     package func reconcile() async throws(StoreError) {
         for algorithm in Digest.Algorithm.allCases {
             for shard in names(in: "\(layout.blobs)/\(algorithm.name)") {

@@ -101,7 +101,8 @@ final class EndpointAsker: Sendable {
         }
         let exchange = Exchange(
             hasBody: question.method != .head,
-            counted: { [ledger] in if question.isCounted { ledger.received($0) } },
+            // Not the question itself: its plan may hold a sink, which will hold this exchange.
+            counted: { [ledger, isCounted = question.isCounted] in if isCounted { ledger.received($0) } },
             broke: { [ledger] in ledger.failed($0) },
             plan: { [endpoint, rules = wire.rules] head, exchange in
                 if let refusal = rules.refusal(of: head, from: origin) { return .refuse(refusal) }

@@ -57,7 +57,8 @@ struct Composition {
 
         // They stop in the reverse order: no more clients, no more transfers, then all is written down.
         let upkeep = Upkeep(
-            of: store, every: .seconds(5), clock: clock, totals: { statistics.named }, beforeEnd: { await cache.settle() })
+            of: store, every: .seconds(5), clock: clock, totals: { statistics.named },
+            beforeEnd: { await cache.settle() })
         var group = ServiceGroupConfiguration(
             services: [upkeep, transport, server], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         group.maximumGracefulShutdownDuration = configuration.drain + .seconds(10)

@@ -23,7 +23,9 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How much may be stored: 200GB, or 80% of the file system.", valueName: "size"))
     var maxSize: String?
 
-    @Option(help: ArgumentHelp("An upstream registry; without NAME it is docker.io's. Repeatable.", valueName: "[name=]url"))
+    @Option(
+        help: ArgumentHelp("An upstream registry; without NAME it is docker.io's. Repeatable.", valueName: "[name=]url")
+    )
     var upstream: [String] = []
 
     @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))

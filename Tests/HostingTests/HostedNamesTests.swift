@@ -11,7 +11,8 @@ import Testing
             (["team/**"], "team/app", true), (["team/**"], "team/deep/er/app", true), (["team/**"], "teams/app", false),
             (["team/*"], "team/app", true), (["team/*"], "team/deep/app", false), (["**"], "any/thing", true),
             ([], "any/thing", false), (["a/b", "c/*"], "a/b", true), (["a/b", "c/*"], "c/d", true),
-            (["a/b", "c/*"], "a/bc", false), (["**/internal"], "x/y/internal", true), (["**/internal"], "x/y/external", false),
+            (["a/b", "c/*"], "a/bc", false), (["**/internal"], "x/y/internal", true),
+            (["**/internal"], "x/y/external", false),
         ] as [([String], String, Bool)])
     func hosted(patterns: [String], name: String, isHosted: Bool) throws {
         let names = HostedNames(try patterns.map { try #require(ImagePattern($0)) })

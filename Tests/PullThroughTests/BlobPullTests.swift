@@ -74,7 +74,9 @@ import Testing
             let blob = scene.stub.add(blob: builder.blob(2_000_000), to: "library/alpine")
             let gate = StubGate()
             scene.stub.inject(.hold(gate), into: "\(blob.digest)")
-            let client = Task { _ = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine) } }
+            let client = Task {
+                _ = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine) }
+            }
             await scene.stub.wait { $0.held == 1 }
             client.cancel()
             gate.open()
@@ -121,12 +123,16 @@ import Testing
 }
 
 @Suite("Blobs that cannot be had") struct RefusedBlobTests {
-    @Test func `a small blob with a wrong byte is refused before its status line, kept nowhere, and healed`() async throws {
+    @Test func `a small blob with a wrong byte is refused before its status line, kept nowhere, and healed`()
+        async throws
+    {
         try await Scene.run { (scene: Scene) async throws in
             var builder = ImageBuilder()
             let blob = scene.stub.add(blob: builder.blob(1000), to: "library/alpine")
             scene.stub.inject(.corrupt(at: 500), into: "\(blob.digest)", times: 1)
-            let refused = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine) }
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
             guard case .unusable = refused?.error else { return #expect(Bool(false), "\(String(describing: refused))") }
             #expect(try await scene.figures().storage.quarantined == 1)
             #expect(try await scene.figures().storage.blobs == 0)
@@ -134,7 +140,8 @@ import Testing
         }
     }
 
-    @Test(arguments: [0, 400_000, 999_999]) func `a large blob with a wrong byte never completes, and the next request heals`(
+    @Test(arguments: [0, 400_000, 999_999])
+    func `a large blob with a wrong byte never completes, and the next request heals`(
         offset: Int
     ) async throws {
         try await Scene.run { (scene: Scene) async throws in
@@ -169,10 +176,12 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             var builder = ImageBuilder()
             let blob = builder.blob(10)
-            let first = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine) }
+            let first = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
             guard case .unknown = first?.error else { return #expect(Bool(false), "\(String(describing: first))") }
             #expect(first?.status.requestClass == .miss)
-            let second = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine) }
+            let second = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
             #expect(second?.status.requestClass == .hit)
             #expect(scene.asked("\(blob.digest)") == 1)
             scene.wall.advance(by: .seconds(11))
@@ -188,7 +197,9 @@ import Testing
             var builder = ImageBuilder()
             let blob = scene.stub.add(blob: builder.blob(10), to: "library/alpine")
             scene.stub.inject(.status(status), into: "\(blob.digest)", times: 1)
-            let refused = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine) }
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
             #expect(refused?.error.isFailure == true)
             if status == 401 || status == 403 { scene.wall.advance(by: .seconds(11)) }
             #expect(try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes() == blob.bytes)
@@ -201,7 +212,9 @@ import Testing
             let blob = scene.stub.add(blob: builder.blob(10), to: "library/alpine")
             let gate = StubGate()
             scene.stub.inject(.hold(gate), into: "\(blob.digest)")
-            async let refused = refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine) }
+            async let refused = refusal { () throws(Refusal) in
+                try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
             await scene.stub.wait { $0.held == 1 }
             await scene.clock.sleepers(1)
             scene.clock.advance(by: .seconds(15))
@@ -232,7 +245,9 @@ import Testing
             let large = scene.stub.add(blob: builder.blob(3_000_000), to: "library/alpine")
             _ = try await scene.blob(small.digest, in: Scene.alpine).reader.bytes()
             await scene.cache.settle()
-            let refused = await refusal { () throws(Refusal) in try await scene.cache.blob(large.digest, in: Scene.alpine) }
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.blob(large.digest, in: Scene.alpine)
+            }
             guard case .noSpace = refused?.error else { return #expect(Bool(false), "\(String(describing: refused))") }
             #expect(try await scene.blob(small.digest, in: Scene.alpine).status == .hit)
         }
@@ -242,7 +257,9 @@ import Testing
         try await Scene.run(offline: true) { (scene: Scene) async throws in
             var builder = ImageBuilder()
             let blob = scene.stub.add(blob: builder.blob(10), to: "library/alpine")
-            let refused = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.alpine) }
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
             #expect(refused?.error == .offline)
             #expect(scene.stub.log.requests.isEmpty)
         }
@@ -256,7 +273,8 @@ import Testing
             let blob = scene.stub.add(blob: builder.blob(100_000), to: "library/alpine")
             _ = try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes()
             await scene.cache.settle()
-            let refused = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.other) }
+            let refused = await refusal { () throws(Refusal) in try await scene.cache.blob(blob.digest, in: Scene.other)
+            }
             guard case .unknown = refused?.error else { return #expect(Bool(false), "a leak") }
             scene.wall.advance(by: .seconds(11))
             scene.stub.add(blob: blob, to: "acme/app")
@@ -303,7 +321,9 @@ import Testing
             let manifest = scene.stub.add(
                 manifest: TestBlob(Array(text.utf8), .ociManifest), to: "acme/app", tag: "evil")
             _ = try await scene.manifest(.digest(manifest.digest), in: Scene.other)
-            let refused = await refusal { () throws(Refusal) in try await scene.cache.blob(secret.digest, in: Scene.other) }
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.blob(secret.digest, in: Scene.other)
+            }
             guard case .unknown = refused?.error else { return #expect(Bool(false), "\(way) opened it") }
         }
     }

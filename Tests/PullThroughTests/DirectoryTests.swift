@@ -22,21 +22,22 @@ import Upstream
         return UpstreamDirectory(entries, defaultName: "docker.io") { $0.description.hasPrefix("own/") }
     }
 
-    @Test(arguments: [
-        ("debian", nil, "docker.io/library/debian"),
-        ("acme/app", nil, "docker.io/acme/app"),
-        ("library/debian", nil, "docker.io/library/debian"),
-        ("docker.io/debian", nil, "docker.io/library/debian"),
-        ("ghcr.io/acme/app", nil, "ghcr.io/acme/app"),
-        ("ghcr.io/app", nil, "ghcr.io/app"),
-        ("quay.io/acme/app", nil, "docker.io/quay.io/acme/app"),
-        ("acme/app", "ghcr.io", "ghcr.io/acme/app"),
-        ("debian", "docker.io", "docker.io/library/debian"),
-        ("library/debian", "registry-1.docker.io", "docker.io/library/debian"),
-        ("library/debian", "index.docker.io", "docker.io/library/debian"),
-        ("acme/app", "mirror:5000", "docker.io/acme/app"),
-        ("own/app", "ghcr.io", "ghcr.io/own/app"),
-    ] as [(String, String?, String)])
+    @Test(
+        arguments: [
+            ("debian", nil, "docker.io/library/debian"),
+            ("acme/app", nil, "docker.io/acme/app"),
+            ("library/debian", nil, "docker.io/library/debian"),
+            ("docker.io/debian", nil, "docker.io/library/debian"),
+            ("ghcr.io/acme/app", nil, "ghcr.io/acme/app"),
+            ("ghcr.io/app", nil, "ghcr.io/app"),
+            ("quay.io/acme/app", nil, "docker.io/quay.io/acme/app"),
+            ("acme/app", "ghcr.io", "ghcr.io/acme/app"),
+            ("debian", "docker.io", "docker.io/library/debian"),
+            ("library/debian", "registry-1.docker.io", "docker.io/library/debian"),
+            ("library/debian", "index.docker.io", "docker.io/library/debian"),
+            ("acme/app", "mirror:5000", "docker.io/acme/app"),
+            ("own/app", "ghcr.io", "ghcr.io/own/app"),
+        ] as [(String, String?, String)])
     func `first match wins`(name: String, namespace: String?, expected: String) throws {
         let route = try directory.route(
             #require(RepositoryName(name)), namespace: namespace, ownHost: "mirror:5000")

@@ -102,7 +102,9 @@ private let tag = Tag("1.0")!  // a literal of the grammar
 }
 
 @Suite("Tags: fresh, revalidated, stale") struct TagPullTests {
-    @Test func `a tag is resolved by HEAD, fetched by digest, and asked for again only when it is no longer fresh`() async throws {
+    @Test func `a tag is resolved by HEAD, fetched by digest, and asked for again only when it is no longer fresh`()
+        async throws
+    {
         try await Scene.run { (scene: Scene) async throws in
             var builder = ImageBuilder()
             let image = scene.stub.add(builder.image(), to: "library/alpine", tag: "1.0")
@@ -137,7 +139,8 @@ private let tag = Tag("1.0")!  // a literal of the grammar
         }
     }
 
-    @Test(arguments: [401, 403, 404, 408, 429, 500, 503]) func `whatever the upstream answers, a known tag is served stale`(
+    @Test(arguments: [401, 403, 404, 408, 429, 500, 503])
+    func `whatever the upstream answers, a known tag is served stale`(
         status: Int
     ) async throws {
         try await Scene.run { (scene: Scene) async throws in
@@ -169,7 +172,8 @@ private let tag = Tag("1.0")!  // a literal of the grammar
         }
     }
 
-    @Test func `with the upstream gone a tag is served until stale-if-error ends, then the truth is told`() async throws {
+    @Test func `with the upstream gone a tag is served until stale-if-error ends, then the truth is told`() async throws
+    {
         try await Scene.run { (scene: Scene) async throws in
             var builder = ImageBuilder()
             scene.stub.add(builder.image(), to: "library/alpine", tag: "1.0")
@@ -178,8 +182,12 @@ private let tag = Tag("1.0")!  // a literal of the grammar
             scene.wall.advance(by: .seconds(3600))
             #expect(try await scene.manifest(.tag(tag), in: Scene.alpine).status.requestClass == .stale)
             scene.wall.advance(by: .seconds(61))
-            let refused = await refusal { () throws(Refusal) in try await scene.cache.manifest(.tag(tag), in: Scene.alpine) }
-            guard case .unreachable = refused?.error else { return #expect(Bool(false), "\(String(describing: refused))") }
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.manifest(.tag(tag), in: Scene.alpine)
+            }
+            guard case .unreachable = refused?.error else {
+                return #expect(Bool(false), "\(String(describing: refused))")
+            }
         }
     }
 
@@ -229,7 +237,9 @@ private let tag = Tag("1.0")!  // a literal of the grammar
 
     @Test func `an unknown tag is told, remembered, and forgotten`() async throws {
         try await Scene.run { (scene: Scene) async throws in
-            let first = await refusal { () throws(Refusal) in try await scene.cache.manifest(.tag(tag), in: Scene.alpine) }
+            let first = await refusal { () throws(Refusal) in
+                try await scene.cache.manifest(.tag(tag), in: Scene.alpine)
+            }
             guard case .unknown = first?.error else { return #expect(Bool(false), "\(String(describing: first))") }
             _ = await refusal { () throws(Refusal) in try await scene.cache.manifest(.tag(tag), in: Scene.alpine) }
             #expect(scene.asked("manifests/1.0") == 1)

@@ -26,8 +26,10 @@ import Testing
             (ledger(committed: 400, reserved: 300, quarantined: 200, database: 99), 1, 5000, 0, 100),
             (ledger(committed: 400, reserved: 300, quarantined: 200, database: 100), 1, 5000, 1, 101),
             (ledger(committed: 100), 100, 99, 1, 1), (ledger(committed: 100), 100, 100, 0, 0),
-            (ledger(committed: 100, minFree: 50), 100, 149, 1, 1), (ledger(committed: 100, minFree: 50), 100, 150, 0, 0),
-            (ledger(committed: 100, minFree: 50), 0, 20, 30, 30), (ledger(committed: 950, minFree: 500), 100, 400, 200, 200),
+            (ledger(committed: 100, minFree: 50), 100, 149, 1, 1),
+            (ledger(committed: 100, minFree: 50), 100, 150, 0, 0),
+            (ledger(committed: 100, minFree: 50), 0, 20, 30, 30),
+            (ledger(committed: 950, minFree: 500), 100, 400, 200, 200),
         ] as [(Ledger, Int64, Int64, Int64, Int64)])
     func room(ledger: Ledger, size: Int64, free: Int64, shortfall: Int64, goal: Int64) {
         #expect(max(0, ledger.shortfall(for: size, free: free)) == shortfall)
@@ -87,7 +89,9 @@ import Testing
         #expect(capacity.snapshot.reserved == 8 << 20)
         try reservation.cover(Reservation.step + 1)
         #expect(capacity.snapshot.reserved == 16 << 20)
-        #expect(throws: StoreError.noSpace(needed: Reservation.step)) { try reservation.cover(2 * Reservation.step + 1) }
+        #expect(throws: StoreError.noSpace(needed: Reservation.step)) {
+            try reservation.cover(2 * Reservation.step + 1)
+        }
         #expect(capacity.snapshot.reserved == 16 << 20)
         reservation.commit(10 << 20, inPlaceOf: nil)
         #expect(capacity.snapshot.used == 10 << 20)

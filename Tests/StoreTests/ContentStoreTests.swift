@@ -12,7 +12,9 @@ import Testing
 
     init() throws { scene = try StoreScene() }
 
-    @Test(arguments: [0, 1, 4096, 70_000, 1_000_003]) func `what is committed can be read, now and after reopening`(_ size: Int) async throws {
+    @Test(arguments: [0, 1, 4096, 70_000, 1_000_003]) func `what is committed can be read, now and after reopening`(
+        _ size: Int
+    ) async throws {
         let bytes = seeded(7, size)
         let digest = try await scene.life { store in
             #expect(try await store.bytes(of: Digest.of(bytes)) == nil)
@@ -112,7 +114,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [0, 8999, 9001]) func `a file of another size is quarantined, and can be fetched again`(_ size: Int64) async throws {
+    @Test(arguments: [0, 8999, 9001]) func `a file of another size is quarantined, and can be fetched again`(
+        _ size: Int64
+    ) async throws {
         try await scene.life { store in
             let digest = try await store.put(seeded(11, 9000))
             #expect(truncate(scene.layout.blob(digest), Int(size)) == 0)

@@ -20,7 +20,9 @@ import Testing
     let digest = Digest.of([1])
 
     @Test func `turns are taken in the order of arrival`() async {
-        let gate = DigestGate(), order = Shared<[Int]>([]), executor = InOrder()
+        let gate = DigestGate()
+        let order = Shared<[Int]>([])
+        let executor = InOrder()
         #expect(gate.tryEnter(digest))
         await withTaskGroup { group in
             for number in 0..<100 {
@@ -37,7 +39,9 @@ import Testing
     @Test func `a thousand tasks never meet inside a turn`() async {
         let gate = DigestGate()
         let digests = (0..<7).map { Digest.of([UInt8($0)]) }
-        let inside = Shared<[Digest: Int]>([:]), met = Shared(0), turns = Shared(0)
+        let inside = Shared<[Digest: Int]>([:])
+        let met = Shared(0)
+        let turns = Shared(0)
         await withTaskGroup { group in
             for number in 0..<1000 {
                 group.addTask {

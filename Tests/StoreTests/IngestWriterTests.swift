@@ -71,10 +71,13 @@ import Testing
     }
 
     @Test func `other bytes than the digest names are found out`() async throws {
-        let asked = Digest.of([1, 2, 3]), sent: [UInt8] = [1, 2, 4]
+        let asked = Digest.of([1, 2, 3])
+        let sent: [UInt8] = [1, 2, 4]
         let writer = try writer(asked, announced: 3)
         try sent.withUnsafeBytes { try writer.append($0) }
-        await #expect(throws: StoreError.digestMismatch(expected: asked, actual: Digest.of(sent))) { try await writer.verify() }
+        await #expect(throws: StoreError.digestMismatch(expected: asked, actual: Digest.of(sent))) {
+            try await writer.verify()
+        }
     }
 
     @Test func `more bytes than announced are refused as they come`() throws {
@@ -89,7 +92,9 @@ import Testing
     @Test(arguments: [0, 1, 99]) func `fewer bytes than announced are found out`(_ count: Int) async throws {
         let writer = try writer(Digest.of([]), announced: 100)
         try [UInt8](repeating: 1, count: count).withUnsafeBytes { try writer.append($0) }
-        await #expect(throws: StoreError.sizeMismatch(expected: 100, actual: Int64(count))) { try await writer.verify() }
+        await #expect(throws: StoreError.sizeMismatch(expected: 100, actual: Int64(count))) {
+            try await writer.verify()
+        }
     }
 
     @Test func `nothing is taken after the end`() async throws {
@@ -140,14 +145,17 @@ import Testing
         #expect(names(in: "/proc/self/fd").count < before + 250)
     }
 
-    @Test func `while the hash lags far behind nothing is taken, and the source is told once when it may go on`() async throws {
+    @Test func `while the hash lags far behind nothing is taken, and the source is told once when it may go on`()
+        async throws
+    {
         let piece = 256 << 20
         let writer = try writer(Digest.of([]), announced: nil)
         let stage = Stage(for: writer)
         let zeros = try #require(mmap(nil, piece, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))
         defer { munmap(zeros, piece) }
         let resumed = Shared(0)
-        var landed: Int64 = 0, isFull = false
+        var landed: Int64 = 0
+        var isFull = false
         // A hash that keeps up with the page cache would need more than one try.
         while !isFull, landed < 3 << 30 {
             try writer.append(UnsafeRawBufferPointer(start: zeros, count: piece))

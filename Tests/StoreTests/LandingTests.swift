@@ -28,7 +28,8 @@ import Testing
     @Test(
         "a reader of the whole never gets the newest 64 KiB before the end",
         arguments: [
-            (Int64?.none, Int64(0), Int64(0)), (nil, held - 1, 0), (nil, held, 0), (nil, held + 1, 1), (nil, 3 * held, 2 * held),
+            (Int64?.none, Int64(0), Int64(0)), (nil, held - 1, 0), (nil, held, 0), (nil, held + 1, 1),
+            (nil, 3 * held, 2 * held),
             (0, 0, 0), (held, held, 0), (held + 1, held, 1), (held + 1, held + 1, 1), (4 * held, held, held),
             (4 * held, 3 * held, 3 * held), (4 * held, 3 * held + 1, 3 * held), (4 * held, 4 * held, 3 * held),
         ] as [(Int64?, Int64, Int64)])
@@ -151,7 +152,9 @@ import Testing
         var has: Int64 = 0
         while true {
             let view = await withCheckedContinuation { (continuation: CheckedContinuation<Landing.View?, Never>) in
-                let view = landing.view(atLeast: has + 1, as: reader, wake: hops.group) { continuation.resume(returning: nil) }
+                let view = landing.view(atLeast: has + 1, as: reader, wake: hops.group) {
+                    continuation.resume(returning: nil)
+                }
                 if view.available > has || view.ending != nil { continuation.resume(returning: view) }
             }
             guard let view else { continue }

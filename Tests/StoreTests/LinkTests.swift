@@ -57,7 +57,9 @@ import Testing
         #expect(try await store.knowledge(of: layer, in: mine).storedSize == nil)
     }
 
-    @Test func `a child manifest named by a linked index is seen, and its layers once it is linked itself`() async throws {
+    @Test func `a child manifest named by a linked index is seen, and its layers once it is linked itself`()
+        async throws
+    {
         let layer = Digest.of([3])
         let child = try await store.putManifest(naming: [layer], in: other)
         try await store.putManifest(naming: [child], in: mine, isIndex: true)
@@ -70,7 +72,7 @@ import Testing
         #expect(try await store.knowledge(of: layer, in: mine).isLinked)
     }
 
-    /// What was said, in order (size, by a naming manifest), and the size that the upstream itself is taken to have said.
+    /// What was said, in order (size, by a naming manifest), and the size the upstream is taken to have said.
     @Test(
         "a manifest's word on a size never passes for the upstream's",
         arguments: [

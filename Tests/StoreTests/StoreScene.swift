@@ -1,4 +1,4 @@
-// What the store's tests are played with: a directory, a wall clock turned by hand, seeded bytes, and the laws that always hold.
+// What the tests are played with: a directory, a wall clock turned by hand, seeded bytes, laws that always hold.
 
 import Foundation
 import Logging
@@ -48,7 +48,9 @@ struct SeededGenerator: RandomNumberGenerator {
         [UInt8](unsafeUninitializedCapacity: count) { buffer, written in
             var rest = UnsafeMutableRawBufferPointer(buffer)
             while !rest.isEmpty {
-                withUnsafeBytes(of: next()) { rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0.prefix(rest.count))) }
+                withUnsafeBytes(of: next()) {
+                    rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0.prefix(rest.count)))
+                }
                 rest = UnsafeMutableRawBufferPointer(rebasing: rest.dropFirst(8))
             }
             written = count
@@ -128,11 +130,14 @@ final class StoreScene: Sendable {
         let rows = try await store.database.known(Array(files.keys))
         #expect(rows.count == files.count, "a file without a row", sourceLocation: sourceLocation)
         let figures = try await store.database.figures()
-        #expect(figures.blobs + figures.manifests == files.count, "a row without a file", sourceLocation: sourceLocation)
+        #expect(
+            figures.blobs + figures.manifests == files.count, "a row without a file", sourceLocation: sourceLocation)
         let ledger = store.capacity.snapshot
         #expect(ledger.reserved == 0, sourceLocation: sourceLocation)
         #expect(ledger.committed == files.values.reduce(0) { $0 + onDisk($1.size) }, sourceLocation: sourceLocation)
-        #expect(ledger.committed == files.values.reduce(0) { $0 + $1.onDisk }, "not what du says", sourceLocation: sourceLocation)
+        #expect(
+            ledger.committed == files.values.reduce(0) { $0 + $1.onDisk }, "not what du says",
+            sourceLocation: sourceLocation)
     }
 }
 
@@ -155,7 +160,8 @@ extension ContentStore {
     /// Stores a manifest whose text is made of what it names.
     @discardableResult
     func putManifest(
-        naming linked: [Digest], in repository: Repository, tag: OCI.Tag? = nil, isIndex: Bool = false, note: String = ""
+        naming linked: [Digest], in repository: Repository, tag: OCI.Tag? = nil, isIndex: Bool = false,
+        note: String = ""
     ) async throws -> Digest {
         let bytes = Array("\(isIndex)\(note)\(linked.map(\.description))".utf8)
         let digest = Digest.of(bytes)

@@ -67,6 +67,27 @@ import Testing
         }
     }
 
+    @Test func `after its end nothing holds the sink or its transfer`() async throws {
+        try await run { laboratory, blob in
+            let left = try await fetch(blob, laboratory)
+            await laboratory.transport.stop()  // the thread lets go a moment after its last call
+            #expect(left.sink == nil)
+            #expect(left.transfer == nil)
+        }
+    }
+
+    private struct Left {
+        weak var sink: RecordingSink?
+        weak var transfer: Exchange?
+    }
+
+    private func fetch(_ blob: TestBlob, _ laboratory: Laboratory) async throws -> Left {
+        let sink = RecordingSink()
+        let transfer = try await laboratory.upstream().blob(name, blob.digest, into: sink)
+        #expect(await sink.end()?.error == nil)
+        return Left(sink: sink, transfer: transfer as? Exchange)
+    }
+
     @Test func `a sink may refuse the head, and nothing flows`() async throws {
         try await run { laboratory, blob in
             let sink = RecordingSink(headVerdict: .abort)

@@ -8,7 +8,8 @@ struct HealthHandler: Sendable {
     let cache: PullThroughCache
 
     func live() -> Response {
-        Response(status: .ok, fields: [.contentType: "application/json"], body: .bytes(Array("{\"status\":\"ok\"}\n".utf8)))
+        Response(
+            status: .ok, fields: [.contentType: "application/json"], body: .bytes(Array("{\"status\":\"ok\"}\n".utf8)))
     }
 
     /// While it drains, the server itself says 503 to everything.

@@ -61,7 +61,9 @@ enum ErrorMapping {
         case .rateLimited: return (.tooManyRequests, .tooManyRequests)
         case .unreachable(.proxyLoopDetected, _): return (.init(code: 508, reasonPhrase: "Loop Detected"), .unavailable)
         case .unreachable(let proxyError, _):
-            return ((502...504).contains(proxyError.status) ? .init(code: proxyError.status) : .badGateway, .unavailable)
+            return (
+                (502...504).contains(proxyError.status) ? .init(code: proxyError.status) : .badGateway, .unavailable
+            )
         case .failed(let status, _):
             return (status == 503 || status == 504 ? .init(code: status) : .badGateway, .unavailable)
         case .unusable: return (.badGateway, .unavailable)

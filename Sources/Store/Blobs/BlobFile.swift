@@ -1,4 +1,5 @@
-// A committed blob, open and immutable. It outlives its own eviction: an open file survives its unlink, so readers need no lease.
+// A committed blob, open and immutable. It outlives its own eviction: an open file survives its unlink, so readers
+// need no lease.
 
 import Glibc
 package import OCI

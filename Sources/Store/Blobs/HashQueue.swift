@@ -1,9 +1,10 @@
-// Where hashing and waiting for the disk happen: threads of their own, never an event loop and never the shared pool of tasks.
+// Where hashing and waiting for the disk happen: threads of their own, never an event loop and never the shared pool
+// of tasks.
 
 import Dispatch
 
-/// Hashing reads back from the page cache what has landed, so there is no queue of buffers, no memory held, and the thread that
-/// receives is not slowed by the hash.
+/// Hashing reads back from the page cache what has landed, so there is no queue of buffers, no memory held, and the
+/// thread that receives is not slowed by the hash.
 enum HashQueue {
     private static let threads = DispatchQueue(label: "wharf.hash", attributes: .concurrent)
 

@@ -4,8 +4,9 @@ import Glibc
 package import OCI
 import Synchronization
 
-/// Bytes are written by the transport's thread; a hash job follows, at most one at a time; readers follow the landing. The file
-/// and its reservation end exactly once: by `ContentStore.commit`, or with the last reference to this.
+/// Bytes are written by the transport's thread; a hash job follows, at most one at a time; readers follow the
+/// landing. The file and its reservation end exactly once: by `ContentStore.commit`, or with the last reference to
+/// this.
 package final class IngestWriter: Sendable {
     /// Unhashed bytes after which the source is asked to pause, and those at which it goes on.
     private static let highLag: Int64 = 64 << 20, lowLag: Int64 = 32 << 20

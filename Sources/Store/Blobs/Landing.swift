@@ -87,20 +87,25 @@ package final class Landing: Sendable {
 
     /// `onDisk` bytes from the start are in the file.
     func advance(to onDisk: Int64) {
-        fire(state.withLock { state in
-            state.onDisk = onDisk
-            guard onDisk >= state.due else { return [] }
-            return Self.takeWaiters(&state) { $0.threshold <= onDisk }
-        })
+        fire(
+            state.withLock { state in
+                state.onDisk = onDisk
+                guard onDisk >= state.due else { return [] }
+                return Self.takeWaiters(&state) { $0.threshold <= onDisk }
+            })
     }
 
     func end(_ ending: Ending) {
-        fire(state.withLock { state in
-            guard state.ending == nil else { return [] }
-            state.ending = ending
-            if case .complete(let size) = ending { state.onDisk = size; state.size = size }
-            return Self.takeWaiters(&state) { _ in true }
-        })
+        fire(
+            state.withLock { state in
+                guard state.ending == nil else { return [] }
+                state.ending = ending
+                if case .complete(let size) = ending {
+                    state.onDisk = size
+                    state.size = size
+                }
+                return Self.takeWaiters(&state) { _ in true }
+            })
     }
 
     private static func available(_ state: State, _ reader: Reader) -> Int64 {

@@ -19,7 +19,8 @@ struct Quarantine: Sendable {
 
     /// Moves a stored file here that turned out to be damaged.
     func take(stored digest: Digest, id: String) throws(StoreError) {
-        let path = layout.blob(digest), aside = layout.quarantined(digest, id)
+        let path = layout.blob(digest)
+        let aside = layout.quarantined(digest, id)
         try system("rename", path) { rename(path, aside) }
         var status = stat()
         if stat(aside, &status) == 0, Int64(status.st_size) > Self.mostBytes { unlink(aside) }

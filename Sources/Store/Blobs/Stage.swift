@@ -2,8 +2,8 @@
 
 import Synchronization
 
-/// One large write costs a fraction of sixteen small ones. Called by the transport's thread only; the lock is never contended and
-/// is there so that the compiler need not take that on trust.
+/// One large write costs a fraction of sixteen small ones. Called by the transport's thread only; the lock is never
+/// contended and is there so that the compiler need not take that on trust.
 package final class Stage: Sendable {
     private static let capacity = 256 << 10
 

@@ -18,10 +18,13 @@ func system(_ operation: String, _ path: String, _ call: () -> CInt) throws(Stor
 }
 
 /// Writes all of `bytes` at `offset`; a short write is tried on, and tells its errno then.
-func writeFully(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer, at offset: Int64, path: String) throws(StoreError) {
+func writeFully(
+    _ descriptor: CInt, _ bytes: UnsafeRawBufferPointer, at offset: Int64, path: String
+) throws(StoreError) {
     var done = 0
     while done < bytes.count {
-        let count = pwrite(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done, off_t(offset) + off_t(done))
+        let rest = bytes.baseAddress?.advanced(by: done)
+        let count = pwrite(descriptor, rest, bytes.count - done, off_t(offset) + off_t(done))
         if count > 0 {
             done += count
         } else if count < 0, errno != EINTR {
@@ -33,10 +36,13 @@ func writeFully(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer, at offset: 
 }
 
 /// Reads up to `buffer.count` bytes at `offset`; fewer only at the end of the file.
-func readFully(_ descriptor: CInt, _ buffer: UnsafeMutableRawBufferPointer, at offset: Int64, path: String) throws(StoreError) -> Int {
+func readFully(
+    _ descriptor: CInt, _ buffer: UnsafeMutableRawBufferPointer, at offset: Int64, path: String
+) throws(StoreError) -> Int {
     var done = 0
     while done < buffer.count {
-        let count = pread(descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + off_t(done))
+        let rest = buffer.baseAddress?.advanced(by: done)
+        let count = pread(descriptor, rest, buffer.count - done, off_t(offset) + off_t(done))
         if count == 0 { break }
         if count > 0 {
             done += count

@@ -53,7 +53,8 @@ package final class Capacity: Sendable {
 
     /// Promises `size` bytes if they fit now.
     func reserve(_ size: Int64) -> Reservation? {
-        let free = free, blocks = onDisk(size)
+        let free = free
+        let blocks = onDisk(size)
         let fits = ledger.withLock { ledger in
             guard ledger.shortfall(for: blocks, free: free) <= 0 else { return false }
             ledger.reserved += blocks
@@ -72,8 +73,8 @@ package final class Capacity: Sendable {
     }
 }
 
-/// Bytes of capacity promised to one ingest; given back when it ends without one, at the latest with the last reference, unless they
-/// became a blob.
+/// Bytes of capacity promised to one ingest; given back when it ends without one, at the latest with the last
+/// reference, unless they became a blob.
 package final class Reservation: Sendable {
     /// What is taken at a time where the whole size is not known.
     static let step: Int64 = 8 << 20
@@ -96,7 +97,8 @@ package final class Reservation: Sendable {
         held.withLock { $0 += gained }
     }
 
-    /// The promise is kept: `size` bytes are a blob now, in the place of `earlier` bytes of the same digest that counted already.
+    /// The promise is kept: `size` bytes are a blob now, in the place of `earlier` bytes of the same digest that
+    /// counted already.
     func commit(_ size: Int64, inPlaceOf earlier: Int64?) {
         let kept = takeHeld()
         capacity.change {

@@ -57,7 +57,8 @@ actor Evictor {
         return reservation
     }
 
-    /// Brings usage back under its bounds if something else (a smaller limit, a fuller disk, a grown database) put it over them.
+    /// Brings usage back under its bounds if something else (a smaller limit, a fuller disk, a grown database) put it
+    /// over them.
     func settle() async {
         guard capacity.snapshot.shortfall(for: 0, free: capacity.free) > 0 else { return }
         let previous = last

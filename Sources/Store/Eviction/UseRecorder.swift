@@ -14,8 +14,9 @@ package final class UseRecorder: Sendable {
     private let uses = Mutex<[Digest: Use]>([:])
     private let latest = Mutex<Int64>(0)
 
-    /// The instant to write for a use at `now`, in Unix milliseconds: the wall clock's, or, while that stands before what was written
-    /// already (it was set back), the next after it. So the order of uses holds whatever the clock does.
+    /// The instant to write for a use at `now`, in Unix milliseconds: the wall clock's, or, while that stands before
+    /// what was written already (it was set back), the next after it. So the order of uses holds whatever the clock
+    /// does.
     func stamp(_ now: Int64) -> Int64 {
         latest.withLock { latest in
             latest = now >= latest ? now : latest + 1

@@ -12,7 +12,8 @@ package struct BlobKnowledge: Equatable, Sendable {
     package var mediaType: MediaType?
     /// Whether this repository may serve it: by the upstream's word or a naming manifest's.
     package var isLinked = false
-    /// Whether that right has been written down for the digest itself, and does not hang on a naming manifest that may be evicted.
+    /// Whether that right has been written down for the digest itself, and does not hang on a naming manifest that
+    /// may be evicted.
     package var hasOwnLink = false
     /// Bytes, if this repository's upstream itself said that it has the blob, and how large it is.
     package var answeredSize: Int64?

@@ -40,7 +40,8 @@ package struct NewManifest: Sendable {
 }
 
 extension MetadataDatabase {
-    /// Records a manifest whose file is published, its link, and the tag it was learnt by. If it is pinned, so is what it names.
+    /// Records a manifest whose file is published, its link, and the tag it was learnt by. If it is pinned, so is
+    /// what it names.
     ///
     /// - Returns: bytes of the row it takes the place of, if there was one.
     func insert(

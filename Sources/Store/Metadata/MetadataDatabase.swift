@@ -13,11 +13,16 @@ final class MetadataDatabase: Sendable {
         let reason: StoreError
         let isDamage: Bool
 
+        /// `ERROR`: the tables are not ours.
+        private static let damages: [ResultCode] = [
+            .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_ERROR, .SQLITE_CONSTRAINT,
+        ]
+
         init(_ error: any Error) {
             reason = .database("\(error)")
             switch (error as? DatabaseError)?.extendedResultCode {
             case .SQLITE_IOERR_READ?, .SQLITE_IOERR_SHORT_READ?, .SQLITE_IOERR_CORRUPTFS?: isDamage = true
-            case let code?: isDamage = [.SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_ERROR, .SQLITE_CONSTRAINT].contains(code.primaryResultCode)
+            case let code?: isDamage = Self.damages.contains(code.primaryResultCode)
             case nil: isDamage = false
             }
         }
@@ -48,19 +53,27 @@ final class MetadataDatabase: Sendable {
         try Schema.migrator.migrate(pool)
     }
 
-    /// In a task of its own, as is `write`: GRDB gives up in a cancelled task, and a client that leaves must not look like a database
-    /// that fails, least of all between a file and its row.
+    /// In a task of its own, as is `write`: GRDB gives up in a cancelled task, and a client that leaves must not look
+    /// like a database that fails, least of all between a file and its row.
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
-        do { return try await Task { [pool] in try await pool.read(body) }.value } catch { throw .database("\(error)") }
+        do {
+            return try await Task { [pool] in try await pool.read(body) }.value
+        } catch {
+            throw .database("\(error)")
+        }
     }
 
     /// One transaction.
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
-        do { return try await Task { [pool] in try await pool.write(body) }.value } catch { throw .database("\(error)") }
+        do {
+            return try await Task { [pool] in try await pool.write(body) }.value
+        } catch {
+            throw .database("\(error)")
+        }
     }
 
     /// At start only, where there is nobody to make wait.

@@ -11,8 +11,8 @@ enum Schema {
         return migrator
     }
 
-    /// Digests are BLOBs: an algorithm byte and the hash itself, half the size of text and the fastest key. Times are Unix
-    /// milliseconds, sizes bytes.
+    /// Digests are BLOBs: an algorithm byte and the hash itself, half the size of text and the fastest key. Times are
+    /// Unix milliseconds, sizes bytes.
     private static let first = [
         // A repository of an upstream, numbered so that links and tags are narrow.
         """
@@ -40,7 +40,8 @@ enum Schema {
             mediaType TEXT NOT NULL,
             isIndex INTEGER NOT NULL) WITHOUT ROWID
         """,
-        // What serving a manifest lets its repository's clients fetch: never foreign layers, subjects or anything with urls.
+        // What serving a manifest lets its repository's clients fetch: never foreign layers, subjects or anything
+        // with urls.
         """
         CREATE TABLE child (
             parent BLOB NOT NULL,
@@ -49,8 +50,8 @@ enum Schema {
             PRIMARY KEY (parent, child)) WITHOUT ROWID
         """,
         "CREATE INDEX child_by_child ON child (child)",
-        // The right to see a digest through a repository. `named`: a linked manifest named it; else the upstream answered for it, and
-        // may have told its size.
+        // The right to see a digest through a repository. `named`: a linked manifest named it; else the upstream
+        // answered for it, and may have told its size.
         """
         CREATE TABLE link (
             digest BLOB NOT NULL,

@@ -25,7 +25,11 @@ extension MetadataDatabase {
             // Rows about manifests whose content was lost stay, so they are counted where there is content.
             figures.manifests =
                 try Int.fetchOne(
-                    db, sql: "SELECT count(*) FROM manifest WHERE EXISTS (SELECT 1 FROM blob WHERE digest = manifest.digest)") ?? 0
+                    db,
+                    sql: """
+                        SELECT count(*) FROM manifest
+                        WHERE EXISTS (SELECT 1 FROM blob WHERE blob.digest = manifest.digest)
+                        """) ?? 0
             let all = try Int.fetchOne(db, sql: "SELECT count(*) FROM blob") ?? 0
             figures.blobs = all - figures.manifests
             figures.tags = try Int.fetchOne(db, sql: "SELECT count(*) FROM tag") ?? 0

@@ -5,8 +5,8 @@ import GRDB
 import OCI
 
 extension MetadataDatabase {
-    /// Writes what was gathered. A use of a manifest is one of its config and layers too, since a client that has the base layer never
-    /// asks for it; a use of an index is one of itself only, but its lease covers what it names.
+    /// Writes what was gathered. A use of a manifest is one of its config and layers too, since a client that has the
+    /// base layer never asks for it; a use of an index is one of itself only, but its lease covers what it names.
     func record(_ uses: [Digest: UseRecorder.Use]) async throws(StoreError) {
         guard !uses.isEmpty else { return }
         try await write { db in
@@ -35,13 +35,14 @@ extension MetadataDatabase {
         let size: Int64
     }
 
-    /// What may go. A lease that ends later than one given now would was given by a clock that has been set back since: void.
+    /// What may go. A lease that ends later than one given now would was given by a clock that has been set back
+    /// since: void.
     private static let idle = "pinned = 0 AND (leasedUntil <= ?1 OR leasedUntil > ?2)"
 
     /// The least recently used, up to `limit` of them, that nothing holds.
     ///
-    /// A manifest goes with, or after, the blobs only it names: one whose own blobs were used later than itself is moved behind
-    /// them, here, where it costs once, and not at every use.
+    /// A manifest goes with, or after, the blobs only it names: one whose own blobs were used later than itself is
+    /// moved behind them, here, where it costs once, and not at every use.
     func leastRecentlyUsed(_ limit: Int, at now: Int64, lease: Duration) async throws(StoreError) -> [Candidate] {
         let arguments: StatementArguments = [now, now + lease.milliseconds, limit]
         return try await write { db in
@@ -56,7 +57,8 @@ extension MetadataDatabase {
         }
     }
 
-    /// True if any manifest among the candidates was moved. Each is moved at most once, since it is behind its own from then on.
+    /// True if any manifest among the candidates was moved. Each is moved at most once, since it is behind its own
+    /// from then on.
     private static func moveBehindTheirOwn(_ arguments: StatementArguments, in db: Database) throws -> Bool {
         let later = try Row.fetchAll(
             db,

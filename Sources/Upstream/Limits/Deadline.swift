@@ -32,7 +32,8 @@ struct Deadline: Sendable {
             var isLate = false
             while let step = await group.next() {
                 switch step {
-                case .ended(.failure(.cancelled)) where isLate: return .failure(.unreachable(.httpResponseTimeout, "no answer within \(share)"))
+                case .ended(.failure(.cancelled)) where isLate:
+                    return .failure(.unreachable(.httpResponseTimeout, "no answer within \(share)"))
                 case .ended(let result):
                     group.cancelAll()
                     return result

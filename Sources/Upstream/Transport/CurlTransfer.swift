@@ -77,6 +77,7 @@ final class CurlTransfer {
 
     private func setConnection(_ request: TransferRequest) {
         wharf_curl_set_long(easy, CURLOPT_NOSIGNAL, 1)
+        wharf_curl_leave_resolver_behind(easy)
         wharf_curl_allow_only_http(easy)
         wharf_curl_set_text(easy, CURLOPT_PROXY, "")  // else libcurl obeys http_proxy of the environment
         wharf_curl_set_long(easy, CURLOPT_FOLLOWLOCATION, 0)

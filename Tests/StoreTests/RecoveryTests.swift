@@ -1,0 +1,238 @@
+// Killed at any moment, started again: files right, no litter, counts agree; and it starts whatever it finds.
+
+import Foundation
+import OCI
+import TestSupport
+import Testing
+
+@testable import Store
+
+@Suite("Recovery") struct RecoveryTests {
+    let scene: StoreScene
+
+    init() throws { scene = try StoreScene() }
+
+    /// What a kill leaves on the disk, by the step of the commit (or of the eviction) that it came after.
+    enum CrashPoint: CaseIterable {
+        case ingestMade, ingestHalfWritten, ingestSynced, shardMade, renamedBeforeRow, rowBeforeRename
+        case evictedIntoTrash, evictedRowsGone, tornUnderItsName, tornWithoutRow
+    }
+
+    static let bytes = seeded(20, 30_000)
+    static let digest = Digest.of(bytes)
+
+    private func leave(_ point: CrashPoint) async throws {
+        let layout = scene.layout
+        let digest = Self.digest
+        let half = Data(Self.bytes.prefix(10_000))
+        let whole = Data(Self.bytes)
+        func write(_ data: Data, _ path: String) throws { try data.write(to: URL(fileURLWithPath: path)) }
+        func stored() async throws {
+            try await scene.life { store in _ = try await store.put(Self.bytes) }
+        }
+        switch point {
+        case .ingestMade: try write(Data(), layout.ingest("1-1"))
+        case .ingestHalfWritten: try write(half, layout.ingest("1-1"))
+        case .ingestSynced: try write(whole, layout.ingest("1-1"))
+        case .shardMade: try makeDirectory(layout.blobDirectory(digest))
+        case .renamedBeforeRow:
+            try makeDirectory(layout.blobDirectory(digest))
+            try write(whole, layout.blob(digest))
+        case .rowBeforeRename:
+            try await stored()
+            unlink(layout.blob(digest))
+        case .evictedIntoTrash:
+            try await stored()
+            rename(layout.blob(digest), layout.trash("1-1"))
+        case .evictedRowsGone: try write(whole, layout.trash("1-1"))
+        case .tornUnderItsName:
+            try await stored()
+            truncate(layout.blob(digest), 10_000)
+        case .tornWithoutRow:
+            try makeDirectory(layout.blobDirectory(digest))
+            try write(half, layout.blob(digest))
+        }
+    }
+
+    @Test(arguments: CrashPoint.allCases) func `after a kill everything agrees once it was looked at`(
+        _ point: CrashPoint
+    ) async throws {
+        try await scene.life { store in _ = try await store.put([1, 2, 3]) }
+        try await leave(point)
+        try await scene.life { store in
+            try await store.reconcile()
+            let read = try await store.bytes(of: Self.digest)
+            #expect(read == nil || read == Self.bytes)
+            #expect((read != nil) == (point == .renamedBeforeRow))
+            try await scene.expectLaws(store)
+            try await store.put(Self.bytes)
+            #expect(try await store.bytes(of: Self.digest) == Self.bytes)
+            #expect(try await store.bytes(of: Digest.of([1, 2, 3])) == [1, 2, 3])
+            try await scene.expectLaws(store)
+        }
+        try await scene.life { store in try await scene.expectLaws(store) }
+    }
+
+    @Test(arguments: CrashPoint.allCases) func `after a kill the content may come anew before anything was looked at`(
+        _ point: CrashPoint
+    ) async throws {
+        try await scene.life { store in _ = try await store.put([1, 2, 3]) }
+        try await leave(point)
+        try await scene.life { store in
+            try await store.put(Self.bytes)
+            try await store.reconcile()
+            #expect(try await store.bytes(of: Self.digest) == Self.bytes)
+            try await scene.expectLaws(store)
+        }
+    }
+
+    @Test func `what was committed survives a kill without a goodbye`() async throws {
+        let copy = try StoreScene()
+        let digest = try await scene.life { store in
+            let layer = try await store.put(seeded(21, 9000))
+            let digest = try await store.putManifest(
+                naming: [layer], in: try repository("a/b"), tag: try tag("v1"))
+            try FileManager.default.copyItem(atPath: scene.root, toPath: copy.root)
+            return digest
+        }
+        try await copy.life { store in
+            let stored = try await store.tag(try tag("v1"), of: try repository("a/b"))
+            #expect(stored?.digest == digest && stored?.isStored == true)
+            try await copy.expectLaws(store)
+        }
+    }
+
+    @Test func `leftovers of ingests and evictions go at start`() async throws {
+        try await scene.life { _ in }
+        for path in [scene.layout.ingest("1-1"), scene.layout.ingest("x"), scene.layout.trash("1-1")] {
+            try Data([1]).write(to: URL(fileURLWithPath: path))
+        }
+        try await scene.life { store in try await scene.expectLaws(store) }
+    }
+
+    enum Damage: CaseIterable { case noHeader, badPages, emptied, gone, strangersTables }
+
+    @Test(arguments: Damage.allCases) func `a damaged database is moved aside and the files are adopted again`(
+        _ damage: Damage
+    ) async throws {
+        try await scene.life { store in
+            for seed in 0..<20 { try await store.put(seeded(UInt64(seed), 100)) }
+            // Enough for the log to have been copied into the file itself.
+            for number in 0..<2000 as Range<Int64> {
+                try await store.link(
+                    Digest.of("\(number)".utf8.map { $0 }), size: number, to: try repository("a/b"), isNamed: true)
+            }
+        }
+        for suffix in ["-wal", "-shm"] { unlink(scene.layout.metadata + suffix) }
+        let path = scene.layout.metadata
+        let file = try #require(FileHandle(forUpdatingAtPath: path))
+        let size = Int(try file.seekToEnd())
+        #expect(size > 100_000)
+        switch damage {
+        case .noHeader:
+            try file.seek(toOffset: 0)
+            try file.write(contentsOf: Data(repeating: 0x55, count: 200))
+        case .badPages:
+            try file.seek(toOffset: 4096)
+            try file.write(contentsOf: Data(repeating: 0x55, count: size - 4096))
+        case .emptied: try file.truncate(atOffset: 0)
+        case .gone: unlink(path)
+        case .strangersTables: try await renameTable(in: path)
+        }
+        try file.close()
+
+        try await scene.life { store in
+            let asides = names(in: scene.root).filter { $0.hasPrefix("metadata.sqlite.damaged-") }
+            #expect(asides.isEmpty == (damage == .emptied || damage == .gone))
+            #expect(store.capacity.snapshot.committed == 0)
+            try await store.reconcile()
+            #expect(try scene.files().count == 20)
+            #expect(try await store.bytes(of: Digest.of(seeded(19, 100))) == seeded(19, 100))
+            try await scene.expectLaws(store)
+        }
+        try await scene.life { store in try await scene.expectLaws(store) }
+    }
+
+    /// The table's name stands in the schema as text: with another as long the database is whole and not ours.
+    private func renameTable(in path: String) async throws {
+        var data = try Data(contentsOf: URL(fileURLWithPath: path))
+        let ours = Data("TABLE blob (".utf8)
+        let theirs = Data("TABLE blub (".utf8)
+        let place = try #require(data.range(of: ours))
+        data.replaceSubrange(place, with: theirs)
+        try data.write(to: URL(fileURLWithPath: path))
+    }
+
+    @Test func `only the newest damaged database is kept`() async throws {
+        for _ in 0..<3 {
+            scene.clock.turn(by: .seconds(1))
+            try await scene.life { _ in }
+            for suffix in ["-wal", "-shm"] { unlink(scene.layout.metadata + suffix) }
+            try Data(repeating: 0x55, count: 8192).write(to: URL(fileURLWithPath: scene.layout.metadata))
+        }
+        scene.clock.turn(by: .seconds(1))
+        try await scene.life { store in
+            let asides = names(in: scene.root).filter { $0.contains("damaged") }.sorted()
+            #expect(asides == ["metadata.sqlite.damaged-\(scene.clock.now)"])
+            #expect(store.capacity.snapshot.database >= 8192, "it takes room too")
+        }
+    }
+
+    @Test func `a database that cannot be opened for another reason is left where it is`() async throws {
+        try await scene.life { _ in }
+        unlink(scene.layout.metadata)
+        try makeDirectory(scene.layout.metadata)
+        #expect(throws: StoreError.self) { _ = try scene.open() }
+        #expect(names(in: scene.root).filter { $0.contains("damaged") }.isEmpty)
+        // And the directory is free for the next try, in this process too.
+        rmdir(scene.layout.metadata)
+        try await scene.life { store in try await scene.expectLaws(store) }
+    }
+
+    @Test func `files without rows are adopted if they are what they are called, else quarantined`() async throws {
+        try await scene.life { store in
+            for (bytes, digest) in [
+                (seeded(1, 5000), Digest.of(seeded(1, 5000))), (seeded(2, 5000), Digest.of(seeded(2, 5000), .sha512)),
+                (seeded(3, 5000), Digest.of([3])), ([], Digest.of([4])), ([], Digest.of([])),
+            ] {
+                try makeDirectory(scene.layout.blobDirectory(digest))
+                try Data(bytes).write(to: URL(fileURLWithPath: scene.layout.blob(digest)))
+            }
+            try await store.reconcile()
+            #expect(try scene.files().count == 3)
+            #expect(names(in: scene.layout.quarantine).count == 2)
+            try await scene.expectLaws(store)
+            try await store.reconcile()
+            try await scene.expectLaws(store)
+        }
+    }
+
+    @Test func `what has no business among the blobs is let be`() async throws {
+        try await scene.life { store in
+            let digest = Digest.of([1])
+            try makeDirectory("\(scene.layout.blobs)/sha256/zz")
+            for path in ["sha256/zz/\(digest.hex)", "sha256/note", "sha256/zz/UPPER"] {
+                try Data([1]).write(to: URL(fileURLWithPath: "\(scene.layout.blobs)/\(path)"))
+            }
+            try await store.reconcile()
+            #expect(try await store.figures().stored == StoredFigures())
+            #expect(store.capacity.snapshot.committed == 0)
+        }
+    }
+
+    @Test func `adopting does not disturb a commit of the same digest`() async throws {
+        try await scene.life { store in
+            for seed in 0..<20 as Range<UInt64> {
+                let digest = Digest.of(seeded(seed, 3000))
+                try makeDirectory(scene.layout.blobDirectory(digest))
+                try Data(seeded(seed, 3000)).write(to: URL(fileURLWithPath: scene.layout.blob(digest)))
+            }
+            try await withThrowingTaskGroup { group in
+                group.addTask { try await store.reconcile() }
+                for seed in 0..<20 as Range<UInt64> { group.addTask { _ = try await store.put(seeded(seed, 3000)) } }
+                try await group.waitForAll()
+            }
+            try await scene.expectLaws(store)
+        }
+    }
+}
