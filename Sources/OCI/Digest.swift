@@ -1,4 +1,5 @@
-// The digest: algorithm and hash of some bytes, which is the only name those bytes have. Text becomes one here or nowhere.
+// The digest: algorithm and hash of some bytes, which is the only name those bytes have. Text becomes one here or
+// nowhere.
 
 /// `sha256:` and 64 lowercase hexadecimal digits, or `sha512:` and 128.
 ///

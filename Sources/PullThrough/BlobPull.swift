@@ -43,8 +43,8 @@ extension PullThroughCache {
         }
     }
 
-    /// `HEAD`: never a transfer. Answered here if it is stored, in flight, or was answered before; else the upstream is asked by HEAD,
-    /// since a manifest's word alone does not say that the blob is there.
+    /// `HEAD`: never a transfer. Answered here if it is stored, in flight, or was answered before; else the upstream
+    /// is asked by HEAD, since a manifest's word alone does not say that the blob is there.
     package func blobFacts(
         _ digest: Digest, in repository: Repository
     ) async throws(Refusal) -> (size: Int64?, status: CacheStatus) {

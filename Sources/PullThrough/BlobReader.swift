@@ -44,10 +44,11 @@ package final class BlobReader: Sendable {
         do throws(StoreError) { return try duplicate() } catch { throw PullThroughError(error) }
     }
 
-    /// How many bytes from the start may be read now; if fewer than `atLeast`, and nothing has ended, `call` runs once when there
-    /// are more, through `execute`, together with all others of the same `group`.
+    /// How many bytes from the start may be read now; if fewer than `atLeast`, and nothing has ended, `call` runs
+    /// once when there are more, through `execute`, together with all others of the same `group`.
     ///
-    /// - Parameter isPiece: a closed range, which its client checks itself; else the last bytes are held back until they are verified.
+    /// - Parameter isPiece: a closed range, which its client checks itself; else the last bytes are held back until
+    ///   they are verified.
     package func view(
         atLeast: Int64, isPiece: Bool, group: ObjectIdentifier,
         execute: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,

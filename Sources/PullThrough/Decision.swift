@@ -11,7 +11,8 @@
 //     no     | -                       | a digest                      | fetch, store, serve
 //     no     | -                       | 404, 401/403, fails           | the honest status
 //
-// A tag whose manifest was evicted is "no" in the first column once its age is past fresh-for; before, only its bytes are fetched.
+// A tag whose manifest was evicted is "no" in the first column once its age is past fresh-for; before, only its bytes
+// are fetched.
 
 import OCI
 import Store

@@ -7,8 +7,8 @@ import Store
 import Synchronization
 import Upstream
 
-/// It outlives its clients: what was begun is finished, and the last to leave ends nothing. It ends as a committed blob or not at
-/// all; its followers see the landing end as complete or broken.
+/// It outlives its clients: what was begun is finished, and the last to leave ends nothing. It ends as a committed
+/// blob or not at all; its followers see the landing end as complete or broken.
 package final class Fill: Sendable {
     package let digest: Digest
     /// Through which repository it is asked for: the first asker's.
@@ -34,8 +34,8 @@ package final class Fill: Sendable {
         startedAt = now
     }
 
-    /// Waits until a status line may be sent: the upstream has answered, and a blob no larger than what is held back is verified
-    /// whole, so that a mismatch is still an honest 404.
+    /// Waits until a status line may be sent: the upstream has answered, and a blob no larger than what is held back
+    /// is verified whole, so that a mismatch is still an honest 404.
     func opened() async throws(PullThroughError) -> IngestWriter {
         let result = await withCheckedContinuation { continuation in
             let decided: Result<IngestWriter, PullThroughError>? = state.withLock { state in
@@ -53,7 +53,8 @@ package final class Fill: Sendable {
 
     /// Transfers, verifies and commits. Never throws: who follows is told by the opening and by the landing.
     ///
-    /// - Parameter retire: takes the fill out of the table. It runs before a failure is told, so that nobody joins what has failed, and
+    /// - Parameter retire: takes the fill out of the table. It runs before a failure is told, so that nobody joins
+    ///   what has failed, and
     ///   after a commit, so that everybody finds one or the other.
     func run(
         from registry: UpstreamRegistry, into store: ContentStore, statistics: Statistics, logger: Logger,

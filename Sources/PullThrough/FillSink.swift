@@ -4,8 +4,8 @@ import Store
 import Synchronization
 import Upstream
 
-/// Called on the transport's thread. The ingest is made only once the upstream has said how large the blob is, and room for it may
-/// have to be made first: until then the transfer waits.
+/// Called on the transport's thread. The ingest is made only once the upstream has said how large the blob is, and
+/// room for it may have to be made first: until then the transfer waits.
 final class FillSink: BlobSink {
     private struct State {
         var head: BlobHead?
@@ -24,8 +24,8 @@ final class FillSink: BlobSink {
 
     var head: BlobHead? { state.withLock { $0.head } }
 
-    /// From here on bytes are taken. The resumption is a message to the transport's thread, so it cannot overtake the pause that a
-    /// piece arriving just now still brings.
+    /// From here on bytes are taken. The resumption is a message to the transport's thread, so it cannot overtake the
+    /// pause that a piece arriving just now still brings.
     func start(writing writer: IngestWriter, from transfer: any Transfer) {
         state.withLock { state in
             state.stage = Stage(for: writer)

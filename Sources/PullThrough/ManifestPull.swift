@@ -74,8 +74,8 @@ extension PullThroughCache {
         }
     }
 
-    /// Brings a manifest here by digest. One that is stored already, only not known to be this repository's, costs a HEAD, which
-    /// Docker Hub does not count as a pull, or nothing if the upstream has just named it.
+    /// Brings a manifest here by digest. One that is stored already, only not known to be this repository's, costs a
+    /// HEAD, which Docker Hub does not count as a pull, or nothing if the upstream has just named it.
     ///
     /// - Parameter tag: the tag by which the upstream has just named it.
     func fetch(

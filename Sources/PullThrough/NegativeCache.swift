@@ -1,4 +1,5 @@
-// What an upstream said it does not have, or does not show: remembered for seconds, so that it is not asked at every try.
+// What an upstream said it does not have, or does not show: remembered for seconds, so that it is not asked at every
+// try.
 
 import OCI
 import Store

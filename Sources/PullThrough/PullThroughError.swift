@@ -54,8 +54,8 @@ package enum PullThroughError: Error, Equatable, Sendable {
             }
     }
 
-    /// Whether the upstream failed, rather than answered: then a stored tag is served although it is stale, and a 404 made of it is
-    /// counted as an error and never remembered.
+    /// Whether the upstream failed, rather than answered: then a stored tag is served although it is stale, and a 404
+    /// made of it is counted as an error and never remembered.
     package var isFailure: Bool {
         switch self {
         case .unknown, .schema1, .noSuchUpstream: false

@@ -1,4 +1,5 @@
-// end-3 by tag, and end-8: what a tag names is asked of the upstream when it is no longer fresh, and served stale when that fails.
+// end-3 by tag, and end-8: what a tag names is asked of the upstream when it is no longer fresh, and served stale
+// when that fails.
 
 package import HTTPSemantics
 import Logging

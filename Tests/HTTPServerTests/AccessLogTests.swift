@@ -33,7 +33,7 @@ final class LogRecorder: Sendable {
     }
 }
 
-@Suite("Access log") struct AccessLogTests {
+@Suite("Access log", .timeLimit(.minutes(1))) struct AccessLogTests {
     private func line(for request: String, level: Logger.Level = .info) async throws -> Logger.Metadata? {
         let recorder = LogRecorder()
         let responder = StubResponder(ready: { _ in

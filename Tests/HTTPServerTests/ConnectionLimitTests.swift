@@ -3,7 +3,7 @@ import HTTPServer
 import HTTPTypes
 import Testing
 
-@Suite("Connection limits") struct ConnectionLimitTests {
+@Suite("Connection limits", .timeLimit(.minutes(1))) struct ConnectionLimitTests {
     @Test(arguments: [true, false])
     func `beyond the limit a client is told 503 and when to come again`(isTotal: Bool) async throws {
         let configure = { (configuration: inout ServerConfiguration) in

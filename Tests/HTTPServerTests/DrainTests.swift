@@ -4,7 +4,7 @@ import HTTPTypes
 import ServiceLifecycle
 import Testing
 
-@Suite("Graceful shutdown") struct DrainTests {
+@Suite("Graceful shutdown", .timeLimit(.minutes(1))) struct DrainTests {
     private func slow(_ file: GrowingFile, size: Int) -> StubResponder {
         StubResponder(ready: { request in
             request.path == "/blob" ? Response(status: .ok, body: file.body(to: Int64(size))) : .text("ready")
@@ -46,6 +46,7 @@ import Testing
         let file = try GrowingFile()
         try await TestServer.run(slow(file, size: 10), configure: { $0.drain = .seconds(20) }) { server in
             let (busy, begun) = (try await server.connect(), try await server.connect())
+            let idle = try await onThread { try (0..<16).map { _ in try Client(port: server.address.port) } }
             try await onThread {
                 try busy.send("GET /blob HTTP/1.1\r\nHost: t\r\n\r\nGET /next HTTP/1.1\r\nHost: t\r\n\r\n")
                 try begun.get("/")
@@ -56,7 +57,8 @@ import Testing
             // The half of a head must have been read before the stop; only then is the connection not an idle one.
             #expect(await eventually { server.receiveQueue(of: server.address.port) == 0 })
             await server.group.triggerGracefulShutdown()
-            #expect(await eventually { (try? await server.connect()) == nil })
+            // On every loop the stop has begun when no idle connection is left.
+            _ = try await onThread { idle.map { $0.receiveAll() } }
             try file.append(pattern(10))
             let replies = try await onThread {
                 try begun.send("TP/1.1\r\nHost: t\r\n\r\n")

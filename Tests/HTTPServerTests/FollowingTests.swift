@@ -3,7 +3,7 @@ import HTTPServer
 import HTTPTypes
 import Testing
 
-@Suite("Bodies that grow") struct FollowingTests {
+@Suite("Bodies that grow", .timeLimit(.minutes(1))) struct FollowingTests {
     @Test func `the head and the first bytes go out before the rest has landed`() async throws {
         let file = try GrowingFile()
         let responder = StubResponder(ready: { _ in Response(status: .ok, body: file.body(to: 100)) })

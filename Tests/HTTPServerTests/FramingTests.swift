@@ -3,7 +3,7 @@ import HTTPServer
 import HTTPTypes
 import Testing
 
-@Suite("RFC 9112 §6: message bodies") struct FramingTests {
+@Suite("RFC 9112 §6: message bodies", .timeLimit(.minutes(1))) struct FramingTests {
     private func reply(
         to method: String, _ version: String = "1.1", with response: @escaping @Sendable () -> Response
     ) async throws -> (head: String, body: String, end: Client.End) {

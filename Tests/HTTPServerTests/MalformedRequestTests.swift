@@ -4,7 +4,7 @@ import HTTPTypes
 import Synchronization
 import Testing
 
-@Suite("RFC 9112: malformed requests and smuggling") struct MalformedRequestTests {
+@Suite("RFC 9112: malformed requests and smuggling", .timeLimit(.minutes(1))) struct MalformedRequestTests {
     private static let long = String(repeating: "a", count: 17_000)
 
     @Test(arguments: [

@@ -4,7 +4,7 @@ import HTTPTypes
 import Synchronization
 import Testing
 
-@Suite("RFC 9112 §9: connections") struct PipeliningTests {
+@Suite("RFC 9112 §9: connections", .timeLimit(.minutes(1))) struct PipeliningTests {
     @Test func `requests of one connection are answered in order, from memory and from tasks`() async throws {
         let responder = StubResponder(ready: { $0.path.hasSuffix("fast") ? .text($0.path) : nil })
         var slow = responder
@@ -167,11 +167,11 @@ import Testing
         let cancelled = Gate()
         let observer = RecordingObserver()
         let responder = StubResponder(respond: { _ in
-            await Gate().wait()
+            await Gate().wait()  // Until cancelled.
             cancelled.open()
             return Response(status: .ok, body: .bytes([1]), observer: observer)
         })
-        try await TestServer.run(responder, configure: { $0.headerTimeout = .milliseconds(100) }) { server in
+        try await TestServer.run(responder, configure: { $0.headerTimeout = .seconds(2) }) { server in
             let client = try await server.connect()
             try await onThread { try client.get("/") }
             client.close()

@@ -3,7 +3,7 @@ import HTTPServer
 import HTTPTypes
 import Testing
 
-@Suite("Request bodies") struct RequestBodyTests {
+@Suite("Request bodies", .timeLimit(.minutes(1))) struct RequestBodyTests {
     @Test func `a small body is dropped and the connection goes on`() async throws {
         try await TestServer.run(StubResponder.echo) { server in
             let client = try await server.connect()

@@ -1,4 +1,5 @@
-// What the tests of this room share: a stub registry, a store on the real disk, and the cache between them; the wall clock is turned by hand.
+// What the tests of this room share: a stub registry, a store on the real disk, and the cache between them; the wall
+// clock is turned by hand.
 
 import Glibc
 import HTTPSemantics

@@ -139,10 +139,21 @@ private let mebi: Int64 = 1 << 20
         #expect(try await left(digests, store) == Array(0..<10))
     }
 
+    @Test func `nothing goes for what would not fit even then`() async throws {
+        let store = try open { $0.lease = .seconds(60) }
+        let digests = try await fill(store, 10)
+        for digest in digests[5...] { store.recordUse(digest, lease: true) }
+        await #expect(throws: StoreError.noSpace(needed: 8 * mebi)) {
+            _ = try await store.ingest(Digest.of([1]), size: 8 * mebi)
+        }
+        #expect(try await left(digests, store) == Array(0..<10))
+    }
+
     @Test func `a disk that is too full for min-free is relieved as far as possible`() async throws {
         try await scene.life { store in _ = try await fill(store, 3) }
         let store = try open { $0.minFree = .bytes(.max / 4) }
         await #expect(throws: StoreError.noSpace(needed: 1)) { _ = try await store.ingest(Digest.of([1]), size: 1) }
+        await store.evictor.settle()
         #expect(try scene.files().isEmpty)
         try await scene.expectLaws(store)
     }

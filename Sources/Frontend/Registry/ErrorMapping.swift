@@ -25,8 +25,9 @@ enum ErrorMapping {
         return response
     }
 
-    /// A blob that cannot be had is 404 whatever the reason: Docker then goes to the registry itself at once, where a 500 or 429
-    /// would cost it 75 s of retries. A manifest's failure is told as it is: never does an outage or a limit look like absence.
+    /// A blob that cannot be had is 404 whatever the reason: Docker then goes to the registry itself at once, where a
+    /// 500 or 429 would cost it 75 s of retries. A manifest's failure is told as it is: never does an outage or a
+    /// limit look like absence.
     static func response(to error: PullThroughError, about subject: Subject) -> Response {
         let (status, code) = statusAndCode(error, subject)
         var fields = HTTPFields()

@@ -44,7 +44,8 @@ struct ManifestHandler: Sendable {
         return Response(status: .ok, fields: fields, body: .bytes(content.bytes), observer: observer)
     }
 
-    /// Inside the quoted text of a `Warning`: distribution-spec v1.1 "Warnings" allows 4096 bytes and no quotes of its own.
+    /// Inside the quoted text of a `Warning`: distribution-spec v1.1 "Warnings" allows 4096 bytes and no quotes of
+    /// its own.
     private func quotable(_ text: String) -> String {
         let plain = text.unicodeScalars.map { scalar -> Character in
             scalar.isASCII && scalar.value >= 0x20 && scalar.value != 0x7F && scalar != "\"" && scalar != "\\"

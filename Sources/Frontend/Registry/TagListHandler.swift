@@ -78,7 +78,8 @@ struct Page: Equatable, Sendable {
         self.last = last
     }
 
-    /// The next page as an upstream's `Link` names it. Only its numbers are taken: its host and path are the upstream's own.
+    /// The next page as an upstream's `Link` names it. Only its numbers are taken: its host and path are the
+    /// upstream's own.
     init?(link: String) {
         guard link.contains("rel=\"next\"") || link.contains("rel=next"),
             let start = link.firstIndex(of: "<"), let end = link[start...].firstIndex(of: ">"),

@@ -49,6 +49,7 @@ actor Evictor {
             await previous?.value
             // The pass before may have made the room.
             if let reservation = capacity.reserve(size) { return reservation }
+            guard await canMakeRoom(for: size) else { return nil }
             await evict { $0.goal(for: size, free: $1) }
             return capacity.reserve(size)
         }
@@ -68,6 +69,18 @@ actor Evictor {
         }
         last = pass
         await pass.value
+    }
+
+    /// Whether evicting all that may go would be enough: nothing goes for what then does not fit all the same.
+    private func canMakeRoom(for size: Int64) async -> Bool {
+        do throws(StoreError) {
+            try await database.record(uses.takeAll())
+            let evictable = try await database.evictableBytes(at: now(), lease: lease)
+            return capacity.snapshot.shortfall(for: onDisk(size), free: capacity.free) <= evictable
+        } catch {
+            logger.error("cannot tell what may be evicted", metadata: ["error": "\(error)"])
+            return false
+        }
     }
 
     /// Evicts until `goal` is met or nothing more may go.

@@ -78,6 +78,15 @@ extension MetadataDatabase {
         return !later.isEmpty
     }
 
+    /// Bytes on disk of all that nothing holds. A walk over the index: asked only when something must go.
+    func evictableBytes(at now: Int64, lease: Duration) async throws(StoreError) -> Int64 {
+        try await read { db in
+            try Int64.fetchOne(
+                db, sql: "SELECT ifnull(sum((size + 4095) & ~4095), 0) FROM blob WHERE \(Self.idle)",
+                arguments: [now, now + lease.milliseconds]) ?? 0
+        }
+    }
+
     /// The latest use that is remembered; Unix time in milliseconds.
     func latestUse() throws(StoreError) -> Int64 {
         try readNow { db in
