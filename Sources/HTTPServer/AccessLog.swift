@@ -35,7 +35,7 @@ package struct AccessLog {
         case .clientLeft: metadata["ended"] = "client-left"
         case .broken: metadata["ended"] = "broken"
         }
-        logger.info("request", metadata: metadata)
+        logger.info("\(Self.message)", metadata: metadata)
     }
 
     private static func path(_ request: Request) -> String {

@@ -91,7 +91,8 @@ struct Arrival {
         if !target.hasPrefix("/") {
             if head.uri == "*", head.method == .OPTIONS { return ("*", nil) }
             let scheme = target.prefix { $0 != ":" }
-            guard ["http", "https"].contains(scheme.lowercased()), target.dropFirst(scheme.count).hasPrefix("://") else {
+            guard ["http", "https"].contains(scheme.lowercased()), target.dropFirst(scheme.count).hasPrefix("://")
+            else {
                 throw Refusal("malformed request target")
             }
             target = target.dropFirst(scheme.count + 3).drop { $0 != "/" && $0 != "?" }
@@ -116,7 +117,8 @@ struct Arrival {
             return nil
         }
         guard let first = lengths.first else { return 0 }
-        guard lengths.count == 1, first.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int64(first) else {
+        guard lengths.count == 1, first.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int64(first)
+        else {
             throw Refusal("malformed Content-Length")
         }
         return length
@@ -128,8 +130,16 @@ struct Arrival {
         guard hosts.count == 1 || (isHTTP10 && hosts.isEmpty) else {
             throw Refusal(hosts.isEmpty ? "missing Host" : "more than one Host")
         }
-        let isForeign = { (byte: UInt8) in byte <= 0x20 || byte == 0x7f || "/\\?#@,\"<>".utf8.contains(byte) }
-        guard hosts.first?.utf8.contains(where: isForeign) != true else { throw Refusal("malformed Host") }
+        guard hosts.first?.utf8.allSatisfy(mayBeInHost) != false else { throw Refusal("malformed Host") }
+    }
+
+    private static func mayBeInHost(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0...0x20, 0x7f, UInt8(ascii: "/"), UInt8(ascii: "\\"), UInt8(ascii: "?"), UInt8(ascii: "#"),
+            UInt8(ascii: "@"), UInt8(ascii: ","), UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"):
+            false
+        default: true
+        }
     }
 
     private static func expectation(_ fields: HTTPFields, isHTTP10: Bool) throws(Refusal) -> Bool {

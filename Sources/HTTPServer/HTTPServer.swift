@@ -38,7 +38,9 @@ package final class HTTPServer: Service {
     /// - Returns: the addresses in the configuration's order, each with the port it got.
     /// - Throws: `IOError` if an address is taken, also by another process that would share it, or cannot be had.
     package func bind() async throws -> [BoundAddress] {
-        let wanted = try configuration.addresses.map { try SocketAddress.makeAddressResolvingHost($0.host, port: $0.port) }
+        let wanted = try configuration.addresses.map { address in
+            try SocketAddress.makeAddressResolvingHost(address.host, port: address.port)
+        }
         for address in wanted { try Self.probe(address) }
         let tables = try await makeTables()
         do {

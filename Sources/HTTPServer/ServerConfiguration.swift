@@ -23,7 +23,8 @@ package struct ServerConfiguration: Sendable {
     package var headLimit = 16 * 1024
     /// A request body is read and dropped up to so many bytes; behind a longer one the connection is closed.
     package var discardLimit = 64 * 1024
-    /// From the first byte of a request (or, for the first one, from the connection's beginning) to the end of its head.
+    /// From the first byte of a request (or, for the first one, from the connection's beginning) to the end of its
+    /// head.
     package var headerTimeout: Duration = .seconds(15)
     /// Between two requests of a connection.
     package var idleTimeout: Duration = .seconds(120)

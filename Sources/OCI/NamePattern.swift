@@ -17,7 +17,7 @@ package struct NamePattern: Hashable, Sendable, CustomStringConvertible {
 
     /// Each star tries the shortest run first; texts are at most 255 bytes.
     private static func matches(_ pattern: ArraySlice<UInt8>, _ text: ArraySlice<UInt8>) -> Bool {
-        let star = UInt8(ascii: "*"), slash = UInt8(ascii: "/")
+        let star = UInt8(ascii: "*")
         guard let first = pattern.first else { return text.isEmpty }
         guard first == star else { return text.first == first && matches(pattern.dropFirst(), text.dropFirst()) }
         let crossesSlashes = pattern.dropFirst().first == star
@@ -25,7 +25,7 @@ package struct NamePattern: Hashable, Sendable, CustomStringConvertible {
         var rest = text
         while true {
             if matches(after, rest) { return true }
-            guard let next = rest.popFirst(), crossesSlashes || next != slash else { return false }
+            guard let next = rest.popFirst(), crossesSlashes || next != UInt8(ascii: "/") else { return false }
         }
     }
 }

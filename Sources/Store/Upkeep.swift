@@ -81,6 +81,7 @@ extension ContentStore {
     package func writeDown(totals: [String: Int64]) async throws(StoreError) {
         try await database.record(uses.takeAll())
         try await database.save(totals: totals)
+        await database.truncateLog()
         measureOverhead()
     }
 

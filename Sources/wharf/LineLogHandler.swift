@@ -1,6 +1,7 @@
 // One line a message on stderr: text for people, JSON for machines.
 
 import Glibc
+import HTTPServer
 import Logging
 
 /// A line is one `write`, so lines of several threads never mix; a closed stderr costs the line and nothing else.
@@ -41,9 +42,8 @@ struct LineLogHandler: LogHandler {
 
     /// The access line's keys in the order people read them, then all others by name.
     private static func ordered(_ metadata: Logger.Metadata) -> [(key: String, value: Logger.Metadata.Value)] {
-        let first = ["method", "path", "status", "bytes", "ms", "client", "agent", "cache"]
-        let known = first.compactMap { key in metadata[key].map { (key: key, value: $0) } }
-        return known + metadata.filter { !first.contains($0.key) }.sorted { $0.key < $1.key }
+        let known = AccessLog.keys.compactMap { key in metadata[key].map { (key: key, value: $0) } }
+        return known + metadata.filter { !AccessLog.keys.contains($0.key) }.sorted { $0.key < $1.key }
     }
 
     /// RFC 3339, UTC, milliseconds.

@@ -165,7 +165,9 @@ final class Client: Sendable {
         while bytes.count < count {
             if pending.withLock({ $0.isEmpty }) {
                 let (more, end) = receive()
-                guard end == nil else { throw SystemError(end == .reset ? ECONNRESET : end == .timeout ? EAGAIN : EPIPE) }
+                guard end == nil else {
+                    throw SystemError(end == .reset ? ECONNRESET : end == .timeout ? EAGAIN : EPIPE)
+                }
                 pending.withLock { $0 = more }
             }
             bytes += receive(upTo: count - bytes.count).bytes

@@ -6,10 +6,10 @@ import Testing
 @Suite("Connection limits", .timeLimit(.minutes(1))) struct ConnectionLimitTests {
     @Test(arguments: [true, false])
     func `beyond the limit a client is told 503 and when to come again`(isTotal: Bool) async throws {
-        let configure = { (configuration: inout ServerConfiguration) in
+        let configuration = ServerConfiguration.test { configuration in
             if isTotal { configuration.connections = 2 } else { configuration.connectionsPerAddress = 2 }
         }
-        try await TestServer.run(StubResponder.echo, configure: configure) { server in
+        try await TestServer.run(StubResponder.echo, configuration) { server in
             let held = [try await server.connect(), try await server.connect()]
             try await onThread {
                 for client in held {
@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test func `a flood beyond the limit is cut off, and does not cut off those inside`() async throws {
-        try await TestServer.run(StubResponder.echo, configure: { $0.connections = 1 }) { server in
+        try await TestServer.run(StubResponder.echo, .test { $0.connections = 1 }) { server in
             let held = try await server.connect()
             try await onThread {
                 try held.get("/")

@@ -14,7 +14,7 @@ import Testing
     @Test func `a body under way is sent whole, then the connection closes and the server ends`() async throws {
         let bytes = pattern(2 << 20)
         let file = try GrowingFile()
-        try await TestServer.run(slow(file, size: bytes.count), configure: { $0.drain = .seconds(20) }) { server in
+        try await TestServer.run(slow(file, size: bytes.count), .test { $0.drain = .seconds(20) }) { server in
             let client = try await server.connect()
             try await onThread { try client.get("/blob") }
             #expect(await eventually { file.waiting == 1 })
@@ -29,7 +29,7 @@ import Testing
     }
 
     @Test func `an idle connection is closed at once`() async throws {
-        try await TestServer.run(StubResponder.echo, configure: { $0.drain = .seconds(60) }) { server in
+        try await TestServer.run(StubResponder.echo, .test { $0.drain = .seconds(60) }) { server in
             let (silent, used) = (try await server.connect(), try await server.connect())
             try await onThread {
                 try used.get("/")
@@ -44,7 +44,7 @@ import Testing
 
     @Test func `what is asked while the server stops is answered 503`() async throws {
         let file = try GrowingFile()
-        try await TestServer.run(slow(file, size: 10), configure: { $0.drain = .seconds(20) }) { server in
+        try await TestServer.run(slow(file, size: 10), .test { $0.drain = .seconds(20) }) { server in
             let (busy, begun) = (try await server.connect(), try await server.connect())
             let idle = try await onThread { try (0..<16).map { _ in try Client(port: server.address.port) } }
             try await onThread {
@@ -79,7 +79,7 @@ import Testing
             await gate.wait()
             return .text("late")
         })
-        try await TestServer.run(responder, configure: { $0.drain = .seconds(20) }) { server in
+        try await TestServer.run(responder, .test { $0.drain = .seconds(20) }) { server in
             let client = try await server.connect()
             try await onThread { try client.get("/") }
             await started.wait()
@@ -97,7 +97,7 @@ import Testing
         let responder = StubResponder(ready: { _ in
             Response(status: .ok, body: file.body(to: 1_000), observer: observer)
         })
-        try await TestServer.run(responder, configure: { $0.drain = .milliseconds(100) }) { server in
+        try await TestServer.run(responder, .test { $0.drain = .milliseconds(100) }) { server in
             try file.append(pattern(10))
             let client = try await server.connect()
             try await onThread { try client.get("/") }
@@ -113,7 +113,7 @@ import Testing
 
     @Test func `a cancelled server does not wait`() async throws {
         let file = try GrowingFile()
-        try await TestServer.run(slow(file, size: 1_000), configure: { $0.drain = .seconds(300) }) { server in
+        try await TestServer.run(slow(file, size: 1_000), .test { $0.drain = .seconds(300) }) { server in
             let client = try await server.connect()
             try await onThread { try client.get("/blob") }
             #expect(await eventually { file.waiting == 1 })
@@ -136,10 +136,10 @@ import Testing
 
     @Test func `several addresses are served, IPv6 too`() async throws {
         let responder = StubResponder(ready: { .text($0.peer) })
-        let configuration = { (configuration: inout ServerConfiguration) in
+        let configuration = ServerConfiguration.test { configuration in
             configuration.addresses = [.init(host: "::", port: 0), .init(host: "127.0.0.1", port: 0)]
         }
-        try await TestServer.run(responder, configure: configuration) { server in
+        try await TestServer.run(responder, configuration) { server in
             // An IPv4 client of the IPv6 listener is told by its IPv4 address.
             let (text, _) = try await server.exchange("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
             #expect(text.hasSuffix("\r\n\r\n127.0.0.1"))

@@ -150,7 +150,8 @@ import Testing
             try await onThread { for client in clients[..<4] { _ = client.receive() } }
             for client in clients[..<4] { client.reset() }
             for client in clients[4..<8] { client.close() }
-            let staying = clients[8...].map { client in Task { try await onThread { try client.reply().body == bytes } } }
+            let staying = clients[8...].map { client in Task { try await onThread { try client.reply().body == bytes } }
+            }
             for observer in observers[..<8] { #expect(await observer.ending() == .clientLeft) }
             // Long before the body ends.
             #expect(await eventually { file.openDescriptors == 4 })

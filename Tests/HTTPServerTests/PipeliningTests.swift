@@ -76,7 +76,8 @@ import Testing
         }
     }
 
-    @Test func `a response that says close ends the connection, with what was sent behind it unanswered`() async throws {
+    @Test func `a response that says close ends the connection, with what was sent behind it unanswered`() async throws
+    {
         let responder = StubResponder(ready: { request in
             Response(status: .ok, fields: [.connection: "close"], body: .bytes(Array(request.path.utf8)))
         })
@@ -171,7 +172,7 @@ import Testing
             cancelled.open()
             return Response(status: .ok, body: .bytes([1]), observer: observer)
         })
-        try await TestServer.run(responder, configure: { $0.headerTimeout = .seconds(2) }) { server in
+        try await TestServer.run(responder, .test { $0.headerTimeout = .seconds(2) }) { server in
             let client = try await server.connect()
             try await onThread { try client.get("/") }
             client.close()

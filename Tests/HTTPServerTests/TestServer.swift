@@ -3,7 +3,6 @@ import Glibc
 import HTTPServer
 import HTTPTypes
 import Logging
-import NIOCore
 import ServiceLifecycle
 import Synchronization
 import Testing
@@ -41,13 +40,9 @@ struct TestServer: Sendable {
 
     /// Runs a server as the program does, in a service group, and shuts it down gracefully afterwards.
     static func run<Result: Sendable>(
-        _ responder: some Responder, logger: Logger = .quiet,
-        configure: (inout ServerConfiguration) -> Void = { _ in },
+        _ responder: some Responder, _ configuration: ServerConfiguration = .test { _ in }, logger: Logger = .quiet,
         _ body: (TestServer) async throws -> Result
     ) async throws -> Result {
-        var configuration = ServerConfiguration(addresses: [.init(host: "127.0.0.1", port: 0)])
-        configuration.drain = .seconds(5)
-        configure(&configuration)
         let server = HTTPServer(configuration: configuration, responder: responder, logger: logger)
         let address = try #require(try await server.bind().first)
         let group = ServiceGroup(
@@ -77,6 +72,16 @@ struct TestServer: Sendable {
             let (bytes, end) = client.receiveAll()
             return (String(decoding: bytes, as: UTF8.self), end)
         }
+    }
+}
+
+extension ServerConfiguration {
+    /// On loopback, with a short drain, and what a test changes.
+    static func test(_ change: (inout ServerConfiguration) -> Void) -> ServerConfiguration {
+        var configuration = ServerConfiguration(addresses: [.init(host: "127.0.0.1", port: 0)])
+        configuration.drain = .seconds(5)
+        change(&configuration)
+        return configuration
     }
 }
 

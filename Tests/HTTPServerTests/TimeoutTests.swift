@@ -1,23 +1,25 @@
 // Clients that take their time: slow heads, idle connections, readers that stop reading.
+import Glibc
 import HTTPServer
 import HTTPTypes
 import Testing
 
 @Suite("Timeouts", .timeLimit(.minutes(1))) struct TimeoutTests {
     @Test func `a head that does not come to its end is 408`() async throws {
-        try await TestServer.run(StubResponder.echo, configure: { $0.headerTimeout = .milliseconds(800) }) { server in
+        try await TestServer.run(StubResponder.echo, .test { $0.headerTimeout = .seconds(2) }) { server in
             let (text, end) = try await server.exchange("GET / HTTP/1.1\r\nHost: t\r\nA: ")
             #expect(text.hasPrefix("HTTP/1.1 408 ") && end == .closed)
         }
     }
 
     @Test func `drops of a head do not keep a connection open`() async throws {
-        try await TestServer.run(StubResponder.echo, configure: { $0.headerTimeout = .milliseconds(800) }) { server in
+        try await TestServer.run(StubResponder.echo, .test { $0.headerTimeout = .seconds(2) }) { server in
             let client = try await server.connect()
+            try await onThread { try client.send("GET / HTTP/1.1\r\nA: b") }
             let dripping = Task {
                 while true {
                     try await Task.sleep(for: .milliseconds(20))
-                    try await onThread { try client.send("GET / HTTP/1.1\r\nA: b") }
+                    try await onThread { try client.send("b") }
                 }
             }
             defer { dripping.cancel() }
@@ -28,25 +30,25 @@ import Testing
     }
 
     @Test func `a connection that says nothing is closed after the header timeout`() async throws {
-        try await TestServer.run(StubResponder.echo, configure: { $0.headerTimeout = .milliseconds(800) }) { server in
+        try await TestServer.run(StubResponder.echo, .test { $0.headerTimeout = .seconds(2) }) { server in
             let (text, end) = try await server.exchange("")
             #expect(text == "" && end == .closed)
         }
     }
 
     @Test func `a body that is to be dropped must come in time, too`() async throws {
-        try await TestServer.run(StubResponder.echo, configure: { $0.headerTimeout = .milliseconds(800) }) { server in
+        try await TestServer.run(StubResponder.echo, .test { $0.headerTimeout = .seconds(2) }) { server in
             let (text, end) = try await server.exchange("PUT / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nab")
             #expect(text.hasPrefix("HTTP/1.1 408 ") && end == .closed)
         }
     }
 
     @Test func `an idle connection is closed after the idle timeout, not the header timeout`() async throws {
-        let configure = { (configuration: inout ServerConfiguration) in
-            configuration.headerTimeout = .milliseconds(800)
-            configuration.idleTimeout = .milliseconds(2_000)
+        let configuration = ServerConfiguration.test { configuration in
+            configuration.headerTimeout = .seconds(2)
+            configuration.idleTimeout = .seconds(4)
         }
-        try await TestServer.run(StubResponder.echo, configure: configure) { server in
+        try await TestServer.run(StubResponder.echo, configuration) { server in
             let client = try await server.connect()
             let (idle, end) = try await onThread {
                 let begin = ContinuousClock.now
@@ -55,7 +57,7 @@ import Testing
                 let end = client.receiveAll().end
                 return (ContinuousClock.now - begin, end)
             }
-            #expect(idle > .milliseconds(1_900) && end == .closed)
+            #expect(idle > .milliseconds(3_900) && end == .closed)
         }
     }
 
@@ -64,12 +66,12 @@ import Testing
             try? await Task.sleep(for: .milliseconds(1_200))
             return .text("late")
         })
-        let configure = { (configuration: inout ServerConfiguration) in
+        let configuration = ServerConfiguration.test { configuration in
             configuration.headerTimeout = .milliseconds(500)
             configuration.idleTimeout = .milliseconds(500)
             configuration.clientStallTimeout = .milliseconds(500)
         }
-        try await TestServer.run(responder, configure: configure) { server in
+        try await TestServer.run(responder, configuration) { server in
             let client = try await server.connect()
             let text = try await onThread {
                 try client.get("/")
@@ -87,10 +89,10 @@ import Testing
         let responder = StubResponder(ready: { _ in
             Response(status: .ok, body: isFile ? file.body(to: 32 << 20) : .bytes(bytes), observer: observer)
         })
-        let configure = { (configuration: inout ServerConfiguration) in
+        let configuration = ServerConfiguration.test { configuration in
             configuration.clientStallTimeout = .milliseconds(200)
         }
-        try await TestServer.run(responder, configure: configure) { server in
+        try await TestServer.run(responder, configuration) { server in
             let client = try await onThread { try Client(port: server.address.port, receiveBuffer: 16 << 10) }
             try await onThread { try client.get("/") }
             #expect(await observer.ending() == .clientLeft)
@@ -107,19 +109,25 @@ import Testing
         let file = try GrowingFile()
         try file.append(pattern(size))
         let responder = StubResponder(ready: { _ in Response(status: .ok, body: file.body(to: Int64(size))) })
-        try await TestServer.run(responder, configure: { $0.clientStallTimeout = .seconds(2) }) { server in
+        try await TestServer.run(responder, .test { $0.clientStallTimeout = .seconds(2) }) { server in
             let client = try await onThread { try Client(port: server.address.port, receiveBuffer: 128 << 10) }
             try await onThread { try client.get("/") }
-            let begin = ContinuousClock.now
-            var (received, next, end) = (0, begin, Client.End?.none)
-            while received < size, end == nil {
-                if next - begin < .seconds(5) {
-                    next += .milliseconds(20)
-                    try await Task.sleep(until: next, clock: .continuous)
+            let (received, end) = try await onThread {
+                let begin = ContinuousClock.now
+                var (received, end) = (0, Client.End?.none)
+                while received < size, end == nil {
+                    let elapsed = ContinuousClock.now - begin
+                    var allowed = 64 * 1024
+                    if elapsed < .seconds(5) {
+                        usleep(20_000)
+                        allowed = Int(elapsed / .seconds(1) * 300_000) - received
+                    }
+                    guard allowed > 0 else { continue }
+                    let (bytes, ending) = client.receive(upTo: min(allowed, 64 * 1024))
+                    received += bytes.count
+                    end = ending
                 }
-                let (bytes, ending) = try await onThread { client.receive(upTo: 6_000) }
-                received += bytes.count
-                end = ending
+                return (received, end)
             }
             #expect(received >= size && end == nil)
         }

@@ -149,14 +149,16 @@ import Testing
               docker.io: {ranges: 2, proxy: "socks5h://p:1", tags: {"v*": {fresh-for: 30d}}, allow: ["**"], deny: []}
             """)
         #expect(configuration.cache.lease == .seconds(300))
+        #expect(configuration.cache.pins.map(\.description) == ["docker.io/library/debian:12"])
         #expect(warnings.count == 1)
         let names = [
-            "cache.lease", "cache.pin", "prefetch[0].images", "storage", "upstreams.docker.io.ranges",
+            "prefetch[0].images", "storage", "upstreams.docker.io.ranges",
             "upstreams.docker.io.proxy", "upstreams.docker.io.tags.v*.fresh-for", "upstreams.docker.io.allow",
         ]
         for name in names { #expect(warnings[0].contains(name)) }
         #expect(warnings[0].contains("known but not acting yet: "))
         #expect(!warnings[0].contains("deny") && !warnings[0].contains("metadata"))
+        #expect(!warnings[0].contains("cache"))
 
         let mistakes = try folder.mistakes("cache: {lease: soon, pin: [\"a b\"]}\nprefetch: [{image: [a]}]\n")
         #expect(mistakes.count == 3)

@@ -46,7 +46,7 @@ final class MetadataDatabase: Sendable {
             try db.execute(
                 sql: """
                     PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA mmap_size = 1073741824;
-                    PRAGMA wal_autocheckpoint = 1000
+                    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304
                     """)
         }
         pool = try DatabasePool(path: path, configuration: configuration)
@@ -63,6 +63,15 @@ final class MetadataDatabase: Sendable {
         } catch {
             throw .database("\(error)")
         }
+    }
+
+    /// Moves the log into the database and empties it. While readers overlap without a gap SQLite cannot begin its log
+    /// anew by itself, and it would grow, into the room that is meant for blobs.
+    func truncateLog() async {
+        // Busy readers put it off until the next time; nothing is lost by that.
+        _ = try? await Task { [pool] in
+            try await pool.writeWithoutTransaction { db in _ = try db.checkpoint(.truncate) }
+        }.value
     }
 
     /// One transaction.
