@@ -39,7 +39,7 @@ let package = Package(
 
         // Words
         .target(name: "OCI", dependencies: ["COpenSSL"], swiftSettings: strict),
-        .target(name: "HTTPSemantics", dependencies: [httpTypes], swiftSettings: strict),
+        .target(name: "HTTPSemantics", swiftSettings: strict),
 
         // Hands
         .target(name: "Store", dependencies: ["OCI", grdb, logging, lifecycle], swiftSettings: strict),
@@ -52,14 +52,14 @@ let package = Package(
 
         // Minds
         .target(
-            name: "PullThrough", dependencies: ["OCI", "HTTPSemantics", "Store", "Upstream", logging, lifecycle],
+            name: "PullThrough", dependencies: ["OCI", "HTTPSemantics", "Store", "Upstream", logging],
             swiftSettings: strict),
-        .target(name: "Hosting", dependencies: ["OCI", "HTTPSemantics", "Store", logging], swiftSettings: strict),
+        .target(name: "Hosting", dependencies: ["OCI"], swiftSettings: strict),
 
         // Face
         .target(
             name: "Frontend",
-            dependencies: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough", httpTypes, logging],
+            dependencies: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough", httpTypes],
             swiftSettings: strict),
 
         // Switchboard
@@ -99,7 +99,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "wharfTests", dependencies: ["wharf", "OCI", "HTTPSemantics"], swiftSettings: strict),
+            name: "wharfTests", dependencies: ["wharf", "OCI", "HTTPSemantics", logging], swiftSettings: strict),
         .testTarget(name: "ArchitectureTests", swiftSettings: strict),
         .testTarget(
             name: "ConformanceTests", dependencies: ["TestSupport", "OCI"], swiftSettings: strict),

@@ -13,6 +13,7 @@ extension HTTPField.Name {
     static let host = known("Host")
     static let warning = known("Warning")
     static let link = known("Link")
+    static let via = known("Via")
 
     /// The names above are tokens, so there is always a name.
     private static func known(_ name: String) -> HTTPField.Name {

@@ -1,5 +1,6 @@
 // The one gate: method and path decide who answers, and what is not named here is refused.
 
+import HTTPSemantics
 package import HTTPServer
 import HTTPTypes
 import OCI
@@ -9,30 +10,44 @@ package struct WharfResponder: Responder {
     private let registry: RegistryResponder
     private let health: HealthHandler
     private let statistics: StatisticsHandler
+    /// What this program calls itself in `Via`.
+    private let pseudonym: String
 
-    /// - Parameter uptime: seconds since the start.
-    package init(cache: PullThroughCache, version: String, uptime: @escaping @Sendable () -> Double) {
+    /// - Parameters:
+    ///   - pseudonym: what this program calls itself in `Via`.
+    ///   - uptime: seconds since the start.
+    package init(
+        cache: PullThroughCache, version: String, pseudonym: String, uptime: @escaping @Sendable () -> Double
+    ) {
+        self.pseudonym = pseudonym
         registry = RegistryResponder(cache: cache)
         health = HealthHandler(cache: cache)
         statistics = StatisticsHandler(cache: cache, version: version, uptime: uptime)
     }
 
     package func ready(_ request: Request) -> Response? {
-        guard request.method == .get || request.method == .head else { return nil }
+        guard request.isRead else { return nil }
         switch request.path {
-        case "/v2/", "/v2": return registry.version()
-        case "/livez": return health.live()
+        case "/v2/", "/v2": return marked(registry.version())
+        case "/livez": return marked(health.live())
         default: return nil
         }
     }
 
-    package func respond(to request: Request) async -> Response {
+    package func respond(to request: Request) async -> Response { marked(await answer(to: request)) }
+
+    private func answer(to request: Request) async -> Response {
+        // RFC 9110 §7.6.3: a request that has been here before would wait for itself.
+        guard request.fields[values: .via].allSatisfy({ !$0.contains(pseudonym) }) else {
+            let error = PullThroughError.unreachable(
+                .proxyLoopDetected, "this mirror's upstream leads back to it: check its endpoints")
+            return ErrorMapping.response(to: error, about: .manifest)
+        }
         if request.path == "/v2" || request.path.hasPrefix("/v2/") { return await registry.respond(to: request) }
-        let isRead = request.method == .get || request.method == .head
         switch request.path {
-        case "/livez" where isRead: return health.live()
-        case "/readyz" where isRead: return await health.ready()
-        case "/stats" where isRead: return await statistics.respond()
+        case "/livez" where request.isRead: return health.live()
+        case "/readyz" where request.isRead: return await health.ready()
+        case "/stats" where request.isRead: return await statistics.respond()
         case "/livez", "/readyz", "/stats":
             var response = ErrorMapping.response(.methodNotAllowed, .unsupported, "only GET and HEAD are served here")
             response.fields[.allow] = "GET, HEAD"
@@ -41,4 +56,21 @@ package struct WharfResponder: Responder {
             return ErrorMapping.response(.notFound, .unsupported, "there is nothing at this path")
         }
     }
+
+    /// Every answer says how the cache came to it.
+    private func marked(_ response: Response) -> Response {
+        guard !response.fields.contains(.cacheStatus) else { return response }
+        var response = response
+        response.fields[.cacheStatus] = "\(CacheStatus.local)"
+        return response
+    }
+}
+
+extension CacheStatus {
+    /// Answered without looking for anything stored.
+    fileprivate static let local = CacheStatus(detail: "local")
+}
+
+extension Request {
+    var isRead: Bool { method == .get || method == .head }
 }

@@ -39,7 +39,7 @@ package struct CacheStatus: Hashable, Sendable {
     package var forwardStatus: Int?
     package var isStored: Bool
     package var isCollapsed: Bool
-    /// The upstream confirmed what is stored: by 304, or by naming the same digest. Not in the field.
+    /// The upstream confirmed what is stored: by 304, by naming the same digest, or by having it too. Not in the field.
     package var isUnchanged: Bool
     /// What is served is past its freshness and was not confirmed. Not in the field.
     package var isStale: Bool
@@ -65,7 +65,7 @@ package struct CacheStatus: Hashable, Sendable {
         if isStale { return .stale }
         guard let forward else { return .hit }
         if isCollapsed { return .collapsed }
-        return forward == .stale && (isUnchanged || forwardStatus == 304) ? .revalidated : .miss
+        return isUnchanged || (forward == .stale && forwardStatus == 304) ? .revalidated : .miss
     }
 }
 

@@ -74,6 +74,8 @@ struct ResponseHead {
         case _ where isHEAD && length != nil:
             // RFC 9110 §9.3.2: what GET would have said, even if nobody made that body.
             if let length { Self.write(length, into: &buffer) }
+        case .length(0) where isHEAD:
+            break  // nobody knows what GET would have said
         case .length(let length):
             buffer.writeStaticString("Content-Length: ")
             buffer.writeString(String(length))

@@ -16,10 +16,9 @@ extension PullThroughCache {
     /// - Throws: a refusal; the blob was not sent in part.
     package func blob(_ digest: Digest, in repository: Repository) async throws(Refusal) -> BlobAnswer {
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: true)
-        try remembered(key)
         var asked: CacheStatus?
         while true {
-            switch try await step(digest, in: repository) {
+            switch try await step(key, digest, in: repository) {
             case .stored(let file):
                 store.recordUse(digest, lease: false)
                 return BlobAnswer(reader: BlobReader(stored: file), status: asked ?? .hit, beganFill: false)
@@ -38,7 +37,8 @@ extension PullThroughCache {
                 }
             case .askForLink:
                 try await confirmLink(key)
-                asked = CacheStatus(forward: .uriMiss, forwardStatus: 200, detail: "link")
+                asked = .confirmed
+            case .refused(let refusal): throw refusal
             }
         }
     }
@@ -49,17 +49,18 @@ extension PullThroughCache {
         _ digest: Digest, in repository: Repository
     ) async throws(Refusal) -> (size: Int64?, status: CacheStatus) {
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: true)
-        try remembered(key)
         let knowledge = try await known(digest, in: repository)
         if knowledge.isLinked, let size = knowledge.storedSize { return (size, .hit) }
         if let size = knowledge.answeredSize { return (size, .hit) }
-        if let fill = fill(of: digest), fill.source == repository || knowledge.isLinked,
+        if let fill = fill(of: digest), isShown(fill, in: repository, knowledge),
             let size = fill.progress.size
         {
             return (size, .miss(200, isCollapsed: true))
         }
+        try remembered(key)
         let (size, isCollapsed) = try await confirmLink(key)
-        return (size, .miss(200, isCollapsed: isCollapsed))
+        let isHere = knowledge.storedSize != nil && !isCollapsed
+        return (size, isHere ? .confirmed : .miss(200, isCollapsed: isCollapsed))
     }
 
     private enum Step {
@@ -67,25 +68,32 @@ extension PullThroughCache {
         case follow(Fill, isMine: Bool)
         /// The content is here or on its way, but this repository has not been shown to have it.
         case askForLink
+        case refused(Refusal)
     }
 
     /// Lookup, join and start are one turn of the digest, so it has at most one fill. No upstream is waited for in it.
-    private func step(_ digest: Digest, in repository: Repository) async throws(Refusal) -> Step {
+    private func step(
+        _ key: NegativeCache.Key, _ digest: Digest, in repository: Repository
+    ) async throws(Refusal) -> Step {
         do throws(PullThroughError) {
             return try await store.gate.turn(digest) { () async throws(PullThroughError) in
                 let knowledge = try await restated { () async throws(StoreError) in
                     try await store.knowledge(of: digest, in: repository)
                 }
                 if let fill = fill(of: digest) {
-                    return knowledge.isLinked || fill.source == repository ? .follow(fill, isMine: false) : .askForLink
+                    if isShown(fill, in: repository, knowledge) { return .follow(fill, isMine: false) }
+                    return unknowns.refusal(for: key, at: now()).map(Step.refused) ?? .askForLink
                 }
                 if let size = knowledge.storedSize {
-                    guard knowledge.isLinked else { return .askForLink }
+                    guard knowledge.isLinked else {
+                        return unknowns.refusal(for: key, at: now()).map(Step.refused) ?? .askForLink
+                    }
                     let file = try await restated { () async throws(StoreError) in
                         try await store.open(digest, size: size)
                     }
                     if let file { return .stored(file) }
                 }
+                if let refusal = unknowns.refusal(for: key, at: now()) { return .refused(refusal) }
                 return .follow(try start(digest, from: repository), isMine: true)
             }
         } catch {
@@ -93,15 +101,30 @@ extension PullThroughCache {
         }
     }
 
-    /// Begins a fill that nothing but its own end stops.
+    /// Whether a fill's bytes may be seen through a repository. What takes credentials is not shown elsewhere because a
+    /// manifest names it.
+    private func isShown(_ fill: Fill, in repository: Repository, _ knowledge: BlobKnowledge) -> Bool {
+        if knowledge.isAnswered || fill.source == repository { return true }
+        let isPrivate = directory.hasCredentials(fill.source.upstream) && fill.source.upstream != repository.upstream
+        return knowledge.isLinked && !isPrivate
+    }
+
+    /// Begins a fill that nothing but its own end stops, or, before it has anything to show, its first-byte timeout.
     private func start(_ digest: Digest, from repository: Repository) throws(PullThroughError) -> Fill {
         let registry = try registry(of: repository)
         let fill = Fill(digest, from: repository, at: now())
         enter(fill) {
             Task {
+                let deadline = Task {
+                    // The sleep fails only when the fill ends first.
+                    if (try? await self.clock.sleep(for: registry.configuration.firstByteTimeout)) != nil {
+                        fill.expire { self.retire(fill) }
+                    }
+                }
                 await fill.run(from: registry, into: self.store, statistics: self.statistics, logger: self.logger) {
                     self.retire(fill)
                 }
+                deadline.cancel()
             }
         }
         return fill

@@ -69,8 +69,7 @@ extension PullThroughCache {
 
     /// Whether the store can be read: all that readiness depends on.
     package func isReadable() async -> Bool {
-        // Which error it is stands in the log of whoever met it; here it is a yes or no.
-        (try? await store.figures()) != nil
+        await store.isReadable()
     }
 }
 

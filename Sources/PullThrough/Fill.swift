@@ -23,6 +23,7 @@ package final class Fill: Sendable {
 
     private struct State {
         var opening = Opening.waiting([])
+        var transfer: (any Transfer)?
         var followers = 0
     }
 
@@ -54,8 +55,7 @@ package final class Fill: Sendable {
     /// Transfers, verifies and commits. Never throws: who follows is told by the opening and by the landing.
     ///
     /// - Parameter retire: takes the fill out of the table. It runs before a failure is told, so that nobody joins
-    ///   what has failed, and
-    ///   after a commit, so that everybody finds one or the other.
+    ///   what has failed, and after a commit, so that everybody finds one or the other.
     func run(
         from registry: UpstreamRegistry, into store: ContentStore, statistics: Statistics, logger: Logger,
         retire: @Sendable () -> Void
@@ -69,7 +69,9 @@ package final class Fill: Sendable {
                 writer.complete(size: size)
                 decide(.success(writer))
                 try await restated { () async throws(StoreError) in
-                    try await store.commit(writer, size: size, linkedTo: [source])
+                    try await store.commit(
+                        writer, size: size, linkedTo: [source],
+                        broughtBy: registry.configuration.credentials == nil ? nil : source.upstream)
                 }
             } catch {
                 retire()
@@ -94,6 +96,7 @@ package final class Fill: Sendable {
         } catch {
             throw PullThroughError(error, of: source.upstream)
         }
+        state.withLock { $0.transfer = transfer }
         let size = sink.head?.size
         do throws(StoreError) {
             let writer = try await store.ingest(digest, size: size)
@@ -113,6 +116,20 @@ package final class Fill: Sendable {
             if case .digestMismatch = error { await store.quarantine(writer) }
             throw PullThroughError(error)
         }
+    }
+
+    /// The first-byte timeout has passed. If nobody could be let in yet (no answer, no room, or a small blob that
+    /// trickles and must be verified whole) it is given up: clients leave at 30 s, and an honest 404 sends them
+    /// elsewhere.
+    func expire(retire: () -> Void) {
+        let (isWaiting, transfer) = state.withLock { state in
+            if case .waiting = state.opening { return (true, state.transfer) }
+            return (false, nil)
+        }
+        guard isWaiting else { return }
+        retire()
+        decide(.failure(.unreachable(.httpResponseTimeout, "\(source.upstream): no answer in time")))
+        transfer?.cancel()
     }
 
     /// Only the first decision counts: a failure after the opening is told by the landing.

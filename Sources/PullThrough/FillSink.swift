@@ -56,7 +56,9 @@ final class FillSink: BlobSink {
     }
 
     func bytes(_ bytes: UnsafeRawBufferPointer) -> Verdict {
-        let (stage, transfer) = state.withLock { ($0.stage, $0.transfer) }
+        let (stage, transfer, failure) = state.withLock { ($0.stage, $0.transfer, $0.failure) }
+        // What was staged when the writing failed is lost: nothing may land behind it.
+        if failure != nil { return .abort }
         guard let stage else { return .pause }
         do throws(StoreError) {
             guard try stage.append(bytes, whenReady: { transfer?.resume() }) == .took else { return .pause }
@@ -69,11 +71,15 @@ final class FillSink: BlobSink {
     }
 
     func settle() {
-        guard let stage = state.withLock({ $0.stage }) else { return }
+        guard let stage = state.withLock({ $0.failure == nil ? $0.stage : nil }) else { return }
         do throws(StoreError) {
             try stage.settle()
         } catch {
-            state.withLock { $0.failure = $0.failure ?? error }
+            let transfer = state.withLock { state in
+                state.failure = state.failure ?? error
+                return state.transfer
+            }
+            transfer?.cancel()
         }
     }
 

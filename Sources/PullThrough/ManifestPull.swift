@@ -41,15 +41,12 @@ extension PullThroughCache {
             return ManifestAnswer(content: content, status: .hit)
         }
         try remembered(key)
-        let (result, isCollapsed) = await manifestFlights.run(key) { [self] in
-            await Result { () async throws(PullThroughError) in try await fetch(digest, in: repository, tag: nil) }
-        }
         do throws(PullThroughError) {
-            let content = try result.get()
-            return ManifestAnswer(content: content, status: .miss(200, isStored: true, isCollapsed: isCollapsed))
+            let fetched = try await fetch(digest, in: repository, tag: nil)
+            return ManifestAnswer(content: fetched.content, status: fetched.status(.miss))
         } catch {
             remember(error, for: key)
-            throw .missed(error, isCollapsed: isCollapsed)
+            throw .missed(error)
         }
     }
 
@@ -63,14 +60,36 @@ extension PullThroughCache {
                         let bytes = try await store.manifestBytes(digest, size: size)
                     else { return nil }
                     // Shown here because an index names it: from now on in its own right, and so what it names in turn.
-                    if !knowledge.hasOwnLink {
-                        try await store.link(digest, size: size, to: repository, isNamed: true)
-                    }
+                    if !knowledge.hasOwnLink { await adopt(digest, size: size, in: repository) }
                     return ManifestContent(digest: digest, mediaType: type, bytes: bytes)
                 }
             }
         } catch {
             throw .missed(error)
+        }
+    }
+
+    /// Not being able to write the link down is no reason not to serve what is here and may be seen.
+    private func adopt(_ digest: Digest, size: Int64, in repository: Repository) async {
+        do throws(StoreError) {
+            try await store.link(digest, size: size, to: repository, isNamed: true)
+        } catch {
+            logger.error("a link could not be stored", metadata: ["digest": "\(digest)", "error": "\(error)"])
+        }
+    }
+
+    /// What asking the upstream for a manifest came to.
+    struct Fetched: Sendable {
+        let content: ManifestContent
+        var isStored = true
+        var isCollapsed = false
+        /// It was here, and the upstream confirmed that the repository has it.
+        var isConfirmed = false
+
+        func status(_ forward: CacheStatus.Forward) -> CacheStatus {
+            CacheStatus(
+                forward: forward, forwardStatus: 200, isStored: isStored && !isConfirmed, isCollapsed: isCollapsed,
+                isUnchanged: isConfirmed)
         }
     }
 
@@ -80,7 +99,7 @@ extension PullThroughCache {
     /// - Parameter tag: the tag by which the upstream has just named it.
     func fetch(
         _ digest: Digest, in repository: Repository, tag: Tag?
-    ) async throws(PullThroughError) -> ManifestContent {
+    ) async throws(PullThroughError) -> Fetched {
         let isStored = try await restated { () async throws(StoreError) in
             let knowledge = try await store.knowledge(of: digest, in: repository)
             return knowledge.storedSize != nil && knowledge.mediaType != nil
@@ -96,15 +115,27 @@ extension PullThroughCache {
                 if let tag { try await store.set(tag, of: repository, to: digest) }
             }
             let stored = await Result { () async throws(Refusal) in try await storedManifest(digest, in: repository) }
-            if case .success(let content?) = stored { return content }
+            if case .success(let content?) = stored { return Fetched(content: content, isConfirmed: true) }
         }
-        return try await download(.digest(digest), in: repository, tag: tag)
+        // By digest, whichever tags lead to it: two of them cost one counted GET.
+        let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: false)
+        let (result, isCollapsed) = await manifestFlights.run(key) { [self] in
+            await Result { () async throws(PullThroughError) in
+                try await download(.digest(digest), in: repository, tag: nil)
+            }
+        }
+        var fetched = try result.get()
+        fetched.isCollapsed = isCollapsed
+        if let tag, fetched.isStored {
+            try await restated { () async throws(StoreError) in try await store.set(tag, of: repository, to: digest) }
+        }
+        return fetched
     }
 
     /// GETs a manifest, checks it and stores it.
     func download(
         _ reference: Reference, in repository: Repository, tag: Tag?
-    ) async throws(PullThroughError) -> ManifestContent {
+    ) async throws(PullThroughError) -> Fetched {
         let fetched = try await asking(repository) { registry, name throws(UpstreamError) in
             try await registry.manifest(name, reference)
         }
@@ -114,14 +145,17 @@ extension PullThroughCache {
             digest: content.digest, mediaType: content.mediaType, bytes: content.bytes,
             isIndex: manifest.kind == .index, linked: manifest.linked.map { ($0.digest, $0.size) })
         do throws(StoreError) {
-            try await store.store(new, in: repository, tag: tag)
+            try await store.store(
+                new, in: repository, tag: tag,
+                broughtBy: directory.hasCredentials(repository.upstream) ? repository.upstream : nil)
+            return Fetched(content: content)
         } catch {
             // What was fetched and is right is served all the same; the next request fetches it again.
             logger.error(
                 "a manifest could not be stored",
                 metadata: ["digest": "\(content.digest)", "repository": "\(repository)", "error": "\(error)"])
+            return Fetched(content: content, isStored: false)
         }
-        return content
     }
 
     /// The digest is computed here; what the upstream says of it is a hint that must agree.

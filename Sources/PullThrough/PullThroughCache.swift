@@ -14,24 +14,26 @@ package final class PullThroughCache: Sendable {
     /// Ask no upstream at all.
     let isOffline: Bool
     let now: @Sendable () -> Int64
+    let clock: any Clock<Duration>
     let logger: Logger
 
     /// At most one fill a digest; changed only in that digest's turn, or by a fill that has ended.
     private let fills = Mutex<[Digest: (fill: Fill, task: Task<Void, Never>)]>([:])
     let unknowns = NegativeCache()
     let linkFlights = SingleFlight<NegativeCache.Key, Result<Int64?, PullThroughError>>()
-    let manifestFlights = SingleFlight<NegativeCache.Key, Result<ManifestContent, PullThroughError>>()
+    let manifestFlights = SingleFlight<NegativeCache.Key, Result<Fetched, PullThroughError>>()
     let tagFlights = SingleFlight<NegativeCache.Key, Result<ManifestAnswer, Refusal>>()
 
     /// - Parameter now: Unix time in milliseconds.
     package init(
         store: ContentStore, directory: UpstreamDirectory, statistics: Statistics, isOffline: Bool,
-        now: @escaping @Sendable () -> Int64, logger: Logger
+        clock: any Clock<Duration>, now: @escaping @Sendable () -> Int64, logger: Logger
     ) {
         self.store = store
         self.directory = directory
         self.statistics = statistics
         self.isOffline = isOffline
+        self.clock = clock
         self.now = now
         self.logger = logger
     }
@@ -72,23 +74,24 @@ package final class PullThroughCache: Sendable {
         unknowns.remember(error, for: key, at: now(), during: period)
     }
 
-    /// A refusal by what is remembered: a hit, since nobody is asked.
     func remembered(_ key: NegativeCache.Key) throws(Refusal) {
-        if let error = unknowns.answer(for: key, at: now()) {
-            throw Refusal(error, CacheStatus(detail: "negative"))
-        }
+        if let refusal = unknowns.refusal(for: key, at: now()) { throw refusal }
     }
 
     /// The transfers of this moment.
     package var inFlight: [Fill] { fills.withLock { $0.values.map(\.fill) }.sorted { $0.startedAt < $1.startedAt } }
 
-    /// What the disk holds.
-    package func storage() async throws(PullThroughError) -> StorageFigures {
-        try await restated { () async throws(StoreError) in try await store.figures() }
-    }
+}
+
+extension UpstreamDirectory {
+    /// Whether it takes credentials of ours to read from this upstream.
+    func hasCredentials(_ upstream: String) -> Bool { self[upstream]?.registry.configuration.credentials != nil }
 }
 
 extension CacheStatus {
+    /// The bytes were here, and a HEAD to the upstream showed that the repository has them.
+    static let confirmed = CacheStatus(forward: .uriMiss, forwardStatus: 200, isUnchanged: true, detail: "link")
+
     /// Asked because it was not here.
     static func miss(_ status: Int? = nil, isStored: Bool = false, isCollapsed: Bool = false) -> CacheStatus {
         CacheStatus(forward: .miss, forwardStatus: status, isStored: isStored, isCollapsed: isCollapsed)

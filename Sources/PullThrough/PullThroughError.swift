@@ -67,7 +67,7 @@ package enum PullThroughError: Error, Equatable, Sendable {
     package var isAbsence: Bool {
         switch self {
         case .unknown, .schema1: true
-        default: false
+        case .denied, .rateLimited, .unreachable, .failed, .unusable, .noSuchUpstream, .offline, .noSpace, .store: false
         }
     }
 

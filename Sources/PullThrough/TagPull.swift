@@ -32,7 +32,7 @@ extension PullThroughCache {
         }
         do throws(Refusal) {
             var answer = try result.get()
-            answer.status.isCollapsed = isCollapsed
+            if isCollapsed { answer.status.isCollapsed = true }
             return answer
         } catch {
             if stored == nil { remember(error.error, for: key) }
@@ -51,9 +51,8 @@ extension PullThroughCache {
             let digest: Digest
             switch try await ask(tag, in: repository) {
             case .digest(let named): digest = named
-            case .content(let content):
-                return ManifestAnswer(
-                    content: content, status: CacheStatus(forward: forward, forwardStatus: 200, isStored: true))
+            case .content(let fetched):
+                return ManifestAnswer(content: fetched.content, status: fetched.status(forward))
             }
             if case .serveConfirmed = Decision.onAnswer(digest, stored: stored) {
                 try await restated { () async throws(StoreError) in
@@ -70,9 +69,8 @@ extension PullThroughCache {
                     "tag moved",
                     metadata: ["image": "\(repository):\(tag)", "from": "\(stored.digest)", "to": "\(digest)"])
             }
-            let content = try await fetch(digest, in: repository, tag: tag)
-            return ManifestAnswer(
-                content: content, status: CacheStatus(forward: forward, forwardStatus: 200, isStored: true))
+            let fetched = try await fetch(digest, in: repository, tag: tag)
+            return ManifestAnswer(content: fetched.content, status: fetched.status(forward))
         } catch {
             return try await fallBack(on: error, tag, in: repository, stored: stored, policy: policy)
         }
@@ -81,7 +79,7 @@ extension PullThroughCache {
     private enum Named {
         case digest(Digest)
         /// Fetched by tag, since the upstream does not tell digests by HEAD.
-        case content(ManifestContent)
+        case content(Fetched)
     }
 
     /// A HEAD, which Docker Hub does not count as a pull; a GET by tag where HEAD is refused or tells no digest.
@@ -100,6 +98,9 @@ extension PullThroughCache {
     private func fallBack(
         on error: PullThroughError, _ tag: Tag, in repository: Repository, stored: StoredTag?, policy: FreshnessPolicy
     ) async throws(Refusal) -> ManifestAnswer {
+        // With nobody to ask, what is stored is all there is, however old.
+        var policy = policy
+        if error == .offline { policy.staleIfError = .max / 2 }
         guard let stored,
             case .serveStale(let digest) = Decision.onFailure(stored: stored, policy: policy, now: now()),
             let content = try await storedManifest(digest, in: repository)
@@ -124,6 +125,7 @@ extension PullThroughCache {
             }
             return (.passedOn(bytes: answer.bytes, link: answer.link), .miss(200), nil)
         } catch {
+            // If the store fails too, the upstream's failure is what is told.
             guard error.isFailure, let known = try? await store.tags(of: repository), !known.isEmpty else {
                 throw .missed(error)
             }

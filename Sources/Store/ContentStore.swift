@@ -36,7 +36,6 @@ package final class ContentStore: Sendable {
         layout = DiskLayout(root: configuration.root)
         try layout.make()
         lock = try DirectoryLock(layout.root)
-        quarantine = Quarantine(layout: layout)
         for name in names(in: layout.ingest) { unlink(layout.ingest(name)) }
         for name in names(in: layout.trash) { unlink(layout.trash(name)) }
         let (database, committed) = try Self.openDatabase(layout, at: startedAt, logger: logger)
@@ -47,6 +46,7 @@ package final class ContentStore: Sendable {
             minFree: configuration.minFree.bytes(ofFileSystem: fileSystem.total),
             lowWatermark: configuration.lowWatermark)
         ledger.committed = committed
+        quarantine = Quarantine(layout: layout, limit: ledger.limit)
         capacity = Capacity(ledger, root: layout.root)
         evictor = Evictor(
             layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, lease: configuration.lease,
@@ -65,7 +65,8 @@ package final class ContentStore: Sendable {
     /// The content, open, or nil if it is not here. A file that is missing or of another size than its row says is no
     /// content: the row goes, and the caller fetches it anew. Call it in the digest's turn.
     package func open(_ digest: Digest, size: Int64) async throws(StoreError) -> BlobFile? {
-        let file = try BlobFile(opening: layout.blob(digest), digest: digest)
+        let path = layout.blob(digest)
+        let file = try await DiskQueue.run { () throws(StoreError) in try BlobFile(opening: path, digest: digest) }
         if let file, file.size == size { return file }
         logger.warning(
             file == nil ? "a stored file is missing: forgotten" : "a stored file has another size: quarantined",
@@ -77,8 +78,11 @@ package final class ContentStore: Sendable {
     /// The manifest's bytes, hashed again on the way out, or nil if they are not here. Call it in the digest's turn.
     package func manifestBytes(_ digest: Digest, size: Int64) async throws(StoreError) -> [UInt8]? {
         guard let file = try await open(digest, size: size) else { return nil }
-        let bytes = try file.readAll()
-        if Digest.of(bytes, digest.algorithm) == digest { return bytes }
+        let (bytes, actual) = try await DiskQueue.run { () throws(StoreError) in
+            let bytes = try file.readAll()
+            return (bytes, Digest.of(bytes, digest.algorithm))
+        }
+        if actual == digest { return bytes }
         logger.error("a stored manifest is damaged: quarantined", metadata: ["digest": "\(digest)"])
         try await drop(damaged: digest, isThere: true)
         return nil
@@ -100,20 +104,25 @@ package final class ContentStore: Sendable {
     package func ingest(_ digest: Digest, size: Int64?) async throws(StoreError) -> IngestWriter {
         let reservation = try await evictor.reserve(size ?? Reservation.step)
         let path = layout.ingest(nextID())
-        return try IngestWriter(path: path, digest: digest, announced: size, reservation: reservation)
+        return try await DiskQueue.run { () throws(StoreError) in
+            try IngestWriter(path: path, digest: digest, announced: size, reservation: reservation)
+        }
     }
 
     /// Publishes a verified ingest, durably, and links it. The `fsync` runs before the digest's turn, rename and row
     /// inside it.
+    ///
+    /// - Parameter upstream: whose credentials brought it, if it took any.
     package func commit(
-        _ writer: IngestWriter, size: Int64, linkedTo repositories: [Repository]
+        _ writer: IngestWriter, size: Int64, linkedTo repositories: [Repository], broughtBy upstream: String? = nil
     ) async throws(StoreError) {
         try await DiskQueue.run { () throws(StoreError) in try writer.sync() }
         try await gate.turn(writer.digest) { () async throws(StoreError) in
-            try publish(writer)
-            let earlier = try await database.insert(
-                blob: writer.digest, size: size, at: uses.stamp(now()), linkedTo: repositories)
-            writer.commitReservation(size, inPlaceOf: earlier)
+            try await publish(writer, size: size) { () async throws(StoreError) in
+                try await database.insert(
+                    blob: writer.digest, size: size, at: uses.stamp(now()), linkedTo: repositories,
+                    broughtBy: upstream)
+            }
         }
     }
 
@@ -130,8 +139,10 @@ package final class ContentStore: Sendable {
     }
 
     /// Stores a manifest whose digest the caller computed, its link, and the tag it was learnt by.
+    ///
+    /// - Parameter upstream: whose credentials brought it, if it took any.
     package func store(
-        _ manifest: NewManifest, in repository: Repository, tag: Tag?
+        _ manifest: NewManifest, in repository: Repository, tag: Tag?, broughtBy upstream: String? = nil
     ) async throws(StoreError) {
         let size = Int64(manifest.bytes.count)
         let writer = try await ingest(manifest.digest, size: size)
@@ -143,15 +154,14 @@ package final class ContentStore: Sendable {
             try writer.sync()
         }
         try await gate.turn(manifest.digest) { () async throws(StoreError) in
-            try publish(writer)
-            let now = now()
-            let earlier = try await database.insert(
-                manifest: manifest, in: repository, tag: tag, usedAt: uses.stamp(now), at: now)
-            writer.commitReservation(size, inPlaceOf: earlier)
+            try await publish(writer, size: size) { () async throws(StoreError) in
+                let now = now()
+                return try await database.insert(
+                    manifest: manifest, in: repository, tag: tag, usedAt: uses.stamp(now), at: now,
+                    broughtBy: upstream)
+            }
         }
-        if let tag, configuration.isPinned(repository, tag.description) {
-            try await database.pin(configuration.isPinned)
-        }
+        if let tag, configuration.isPinned(repository, tag.description) { try await applyPins() }
     }
 
     /// The upstream answered for this digest in this repository, or (`isNamed`) a manifest linked there names it.
@@ -163,13 +173,13 @@ package final class ContentStore: Sendable {
 
     /// The upstream confirmed what the tag points to, or said something new.
     package func set(_ tag: Tag, of repository: Repository, to digest: Digest) async throws(StoreError) {
-        try await database.set(tag, of: repository, to: digest, at: now())
-        if configuration.isPinned(repository, tag.description) { try await database.pin(configuration.isPinned) }
+        let hasMoved = try await database.set(tag, of: repository, to: digest, at: now())
+        if hasMoved, configuration.isPinned(repository, tag.description) { try await applyPins() }
     }
 
     package func forget(_ tag: Tag, of repository: Repository) async throws(StoreError) {
         try await database.forget(tag, of: repository)
-        if configuration.isPinned(repository, tag.description) { try await database.pin(configuration.isPinned) }
+        if configuration.isPinned(repository, tag.description) { try await applyPins() }
     }
 
     /// A use, remembered in memory; `lease`: of a manifest that was served, whose content must not go while it is
@@ -184,14 +194,28 @@ package final class ContentStore: Sendable {
 
     // MARK: Inside a turn
 
-    /// Gives the file its name. What the room it took counts for is known when its row is written: a file alone may
-    /// have been left by a crash and counted by nobody.
-    private func publish(_ writer: IngestWriter) throws(StoreError) {
-        guard let ingest = writer.takeIngest() else { throw .ended }
+    /// Gives the file its name and its row. What the room it took counts for is known when its row is written: a file
+    /// alone may have been left by a crash and counted by nobody. Without a row it goes again: it would be counted by
+    /// nobody and never be evicted.
+    ///
+    /// - Parameter record: writes the row, and answers the bytes of the one it takes the place of.
+    private func publish(
+        _ writer: IngestWriter, size: Int64, record: () async throws(StoreError) -> Int64?
+    ) async throws(StoreError) {
         let digest = writer.digest
-        try ingest.publish(
-            as: layout.blob(digest), in: layout.blobDirectory(digest),
-            under: "\(layout.blobs)/\(digest.algorithm.name)")
+        let (name, directory) = (layout.blob(digest), layout.blobDirectory(digest))
+        let parent = "\(layout.blobs)/\(digest.algorithm.name)"
+        try await DiskQueue.run { () throws(StoreError) in
+            guard let ingest = writer.takeIngest() else { throw .ended }
+            try ingest.publish(as: name, in: directory, under: parent)
+        }
+        do throws(StoreError) {
+            let earlier = try await record()
+            writer.commitReservation(size, inPlaceOf: earlier)
+        } catch {
+            try await DiskQueue.run { () throws(StoreError) in _ = unlink(name) }
+            throw error
+        }
     }
 
     private func drop(damaged digest: Digest, isThere: Bool) async throws(StoreError) {

@@ -29,10 +29,13 @@ package struct Upkeep: Service {
 
     package func run() async throws {
         await cancelWhenGracefulShutdown {
-            await attempt("reconcile") { () async throws(StoreError) in try await store.reconcile() }
+            async let reconciled: Void = attempt("reconcile") { () async throws(StoreError) in
+                try await store.reconcile()
+            }
             await attempt("pin") { () async throws(StoreError) in try await store.applyPins() }
             // The sleep fails only when it is cancelled, which is the end.
             while (try? await clock.sleep(for: interval)) != nil { await turn() }
+            await reconciled
         }
         await beforeEnd()
         await turn()
@@ -71,6 +74,12 @@ extension ContentStore {
         return StorageFigures(
             ledger: capacity.snapshot, free: capacity.free, stored: try await database.figures(),
             evictedBlobs: evicted.blobs, evictedBytes: evicted.bytes, quarantined: quarantine.content.files)
+    }
+
+    /// Whether the database answers.
+    package func isReadable() async -> Bool {
+        // Which error it is stands in the log of whoever met it; here it is a yes or no.
+        (try? await database.answer()) != nil
     }
 
     /// The totals of earlier runs.

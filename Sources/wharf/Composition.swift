@@ -45,10 +45,11 @@ struct Composition {
             store: store,
             directory: UpstreamDirectory(
                 upstreams, defaultName: configuration.defaultUpstream, isHosted: { hosted.contains($0) }),
-            statistics: statistics, isOffline: configuration.offline, now: unixMilliseconds, logger: logger)
+            statistics: statistics, isOffline: configuration.offline, clock: clock, now: unixMilliseconds,
+            logger: logger)
 
         // Face
-        let responder = WharfResponder(cache: cache, version: Wharf.version) {
+        let responder = WharfResponder(cache: cache, version: Wharf.version, pseudonym: "wharf-\(instance)") {
             let (seconds, attoseconds) = (clock.now - started).components
             return Double(seconds) + Double(attoseconds / 1_000_000_000_000_000) / 1000
         }

@@ -4,16 +4,17 @@ import Glibc
 import HTTPServer
 import Logging
 
-/// A line is one `write`, so lines of several threads never mix; a closed stderr costs the line and nothing else.
 struct LineLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
     var logLevel: Logger.Level
     private let label: String
     private let format: Configuration.LogFormat
+    private let writer: LogWriter
 
-    init(label: String, level: Configuration.LogLevel, format: Configuration.LogFormat) {
+    init(label: String, level: Configuration.LogLevel, format: Configuration.LogFormat, writer: LogWriter) {
         self.label = label
         self.format = format
+        self.writer = writer
         logLevel = Logger.Level(rawValue: level.rawValue) ?? .info  // the names are the same, and a test says so
     }
 
@@ -36,8 +37,7 @@ struct LineLogHandler: LogHandler {
             for (key, value) in pairs { line += ",\(Self.quoted(key)):\(Self.quoted("\(value)"))" }
             line += "}"
         }
-        line += "\n"
-        line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+        writer.write(line + "\n")
     }
 
     /// The access line's keys in the order people read them, then all others by name.

@@ -40,15 +40,20 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         let (configuration, warnings) = try load()
         signal(SIGPIPE, SIG_IGN)
+        let writer = LogWriter(to: STDERR_FILENO)
+        defer { writer.flush() }
         LoggingSystem.bootstrap { label in
-            LineLogHandler(label: label, level: configuration.log.level, format: configuration.log.format)
+            LineLogHandler(
+                label: label, level: configuration.log.level, format: configuration.log.format, writer: writer)
         }
         let logger = Logger(label: "wharf")
         for warning in warnings { logger.warning("\(warning)") }
+        raiseDescriptorLimit(for: configuration.limits.connections, logger)
         do {
             let composition = try Composition(configuration, logger: logger)
             try await composition.run()
         } catch {
+            writer.flush()
             complain("\(error)")
             throw ExitCode.failure
         }
@@ -78,6 +83,21 @@ extension ConfigurationMistakes {
     fileprivate var isUsage: Bool {
         mistakes.allSatisfy { if case .flag = $0.origin { true } else { false } }
     }
+}
+
+/// Takes all the descriptors the system grants: a follower needs two, a socket and the file it reads.
+private func raiseDescriptorLimit(for connections: Int, _ logger: Logger) {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+    guard limit.rlim_cur < UInt(2 * connections) else { return }
+    logger.info(
+        "fewer descriptors than limits.connections may need: raise the limit on open files (ulimit -n, LimitNOFILE)",
+        metadata: ["descriptors": "\(limit.rlim_cur)", "connections": "\(connections)"])
 }
 
 /// One line on stderr.

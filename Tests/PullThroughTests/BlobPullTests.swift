@@ -226,6 +226,24 @@ import Testing
         }
     }
 
+    @Test func `a small blob that trickles is given up like one that never comes`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            let blob = scene.stub.add(blob: builder.blob(1000), to: "library/alpine")
+            scene.stub.inject(.stall(at: 500), into: "\(blob.digest)", times: 1)
+            async let refused = refusal { () throws(Refusal) in
+                try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
+            await scene.stub.wait { $0.stalled == 1 }
+            await scene.clock.sleepers(1)
+            scene.clock.advance(by: .seconds(15))
+            guard case .unreachable(.httpResponseTimeout, _) = await refused?.error else {
+                return #expect(Bool(false), "no time-out")
+            }
+            #expect(try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes() == blob.bytes)
+        }
+    }
+
     @Test func `an upstream that is gone is told as unreachable`() async throws {
         try await Scene.run { (scene: Scene) async throws in
             await scene.stub.stop()
@@ -239,7 +257,7 @@ import Testing
     }
 
     @Test func `what is larger than the cache is refused, and nothing is evicted for it`() async throws {
-        try await Scene.run(configure: { $0.maxSize = .bytes(2_000_000) }) { (scene: Scene) async throws in
+        try await Scene.run(maxSize: 2_000_000) { (scene: Scene) async throws in
             var builder = ImageBuilder()
             let small = scene.stub.add(blob: builder.blob(100_000), to: "library/alpine")
             let large = scene.stub.add(blob: builder.blob(3_000_000), to: "library/alpine")
@@ -298,6 +316,31 @@ import Testing
             let asked = scene.asked("\(layer.digest)")
             #expect(try await scene.blob(layer.digest, in: Scene.other).status == .hit)
             #expect(scene.asked("\(layer.digest)") == asked)
+        }
+    }
+
+    @Test(arguments: [false, true]) func `what took credentials is not shown elsewhere because a manifest names it`(
+        inFlight: Bool
+    ) async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            let image = builder.image(layers: [200_000])
+            let layer = image.layers[0]
+            scene.stub.add(blob: layer, to: "acme/secret")
+            scene.stub.add(manifest: image.manifest, to: "acme/app", tag: "evil")
+            let gate = StubGate()
+            if inFlight { scene.stub.inject(.hold(gate), into: "acme/secret/blobs/\(layer.digest)", method: "GET") }
+            async let owner = scene.blob(layer.digest, in: Scene.secret).reader.bytes()
+            if inFlight { await scene.stub.wait { $0.held == 1 } } else { _ = try await owner }
+            if !inFlight { await scene.cache.settle() }
+            _ = try await scene.manifest(.digest(image.manifest.digest), in: Scene.other)
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.blob(layer.digest, in: Scene.other)
+            }
+            guard case .unknown = refused?.error else { return #expect(Bool(false), "a leak") }
+            gate.open()
+            #expect(try await owner == layer.bytes)
+            #expect(try await scene.blob(layer.digest, in: Scene.secret).status.requestClass != .error)
         }
     }
 

@@ -24,6 +24,9 @@ struct Scene {
     static let alpine = Repository(upstream: "docker.io", name: RepositoryName("library/alpine")!)  // grammatical
     static let other = Repository(upstream: "docker.io", name: RepositoryName("acme/app")!)  // grammatical
 
+    /// Of an upstream that is read with credentials.
+    static let secret = Repository(upstream: "private.test", name: RepositoryName("acme/secret")!)  // grammatical
+
     let stub: StubRegistry
     let cache: PullThroughCache
     let store: ContentStore
@@ -35,7 +38,7 @@ struct Scene {
     /// Runs the body against a fresh registry and a fresh store, and stops both after it.
     static func run(
         _ options: StubOptions = StubOptions(), offline: Bool = false,
-        configure: (inout StoreConfiguration) -> Void = { _ in },
+        maxSize: Int64? = nil,
         freshFor: Duration = .seconds(60), staleIfError: Duration = .seconds(3600), body: (Scene) async throws -> Void
     ) async throws {
         let directory = try TemporaryDirectory()
@@ -43,7 +46,7 @@ struct Scene {
         let transport = CurlTransport()
         var configuration = StoreConfiguration(root: directory.path("data"))
         configuration.minFree = .bytes(0)
-        configure(&configuration)
+        if let maxSize { configuration.maxSize = .bytes(maxSize) }
         let scene = try Scene(stub, transport, configuration, directory, offline, freshFor, staleIfError)
         do {
             try await body(scene)
@@ -65,18 +68,21 @@ struct Scene {
         clock = ManualClock()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         store = try ContentStore(configuration, now: { [wall] in wall.now }, logger: logger)
-        let upstream = UpstreamConfiguration(
-            name: "docker.io", endpoints: [stub.url].compactMap { UpstreamEndpoint($0) },
-            authHosts: ["127.0.0.1"], allowHTTP: true)
-        let registry = UpstreamRegistry(
-            upstream, transport: transport, clock: clock, now: { [wall] in wall.now / 1000 }, logger: logger,
-            instance: "test")
         let policy = FreshnessPolicy(freshFor: freshFor, staleIfError: staleIfError, negativeFor: .seconds(10))
+        let login = Credentials(username: "acme", password: "secret")
+        let upstreams = [("docker.io", nil), ("private.test", login)].map { [wall, clock] name, credentials in
+            let upstream = UpstreamConfiguration(
+                name: name, endpoints: [stub.url].compactMap { UpstreamEndpoint($0) }, authHosts: ["127.0.0.1"],
+                credentials: credentials, allowHTTP: true)
+            let registry = UpstreamRegistry(
+                upstream, transport: transport, clock: clock, now: { wall.now / 1000 }, logger: logger,
+                instance: "test")
+            return (name: name, entry: UpstreamDirectory.Entry(registry: registry, policy: policy))
+        }
         cache = PullThroughCache(
             store: store,
-            directory: UpstreamDirectory(
-                [(name: "docker.io", entry: .init(registry: registry, policy: policy))], defaultName: "docker.io"),
-            statistics: Statistics(), isOffline: offline, now: { [wall] in wall.now }, logger: logger)
+            directory: UpstreamDirectory(upstreams, defaultName: "docker.io"),
+            statistics: Statistics(), isOffline: offline, clock: clock, now: { [wall] in wall.now }, logger: logger)
     }
 
     private func stop() async {

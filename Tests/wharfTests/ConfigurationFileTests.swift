@@ -1,5 +1,6 @@
 // The configuration file: defaults, precedence, and every mistake at once with its line.
 
+import OCI
 import Testing
 
 @testable import wharf

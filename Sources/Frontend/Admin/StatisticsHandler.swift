@@ -132,10 +132,14 @@ extension StatisticsDocument {
 
 /// A value that is written as `null` when there is none, so that the key is always there.
 @propertyWrapper struct Nullable<Value: Encodable>: Encodable {
-    var wrappedValue: Value?
+    private let value: Value?
+
+    init(wrappedValue: Value?) { value = wrappedValue }
+
+    var wrappedValue: Value? { value }
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        try container.encode(wrappedValue)
+        try container.encode(value)
     }
 }

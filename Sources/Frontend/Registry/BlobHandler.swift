@@ -11,20 +11,26 @@ struct BlobHandler: Sendable {
 
     func respond(to request: Request, _ digest: Digest, in repository: Repository) async -> Response {
         do throws(Refusal) {
-            return request.method == .head
-                ? try await head(digest, in: repository) : try await get(request, digest, in: repository)
+            // RFC 9110 §13.1.2: who has it already is told so, and no transfer is begun for that.
+            let isKnown = Validators.ifNoneMatch(request.fields[.ifNoneMatch], entityTag: "\"\(digest)\"")
+            return isKnown || request.method == .head
+                ? try await facts(isKnown ? .notModified : .ok, digest, in: repository)
+                : try await get(request, digest, in: repository)
         } catch {
             cache.statistics.count(error.requestClass, of: repository)
             return ErrorMapping.response(to: error, about: .blob)
         }
     }
 
-    private func head(_ digest: Digest, in repository: Repository) async throws(Refusal) -> Response {
-        let (size, status) = try await cache.blobFacts(digest, in: repository)
-        cache.statistics.count(status.requestClass, of: repository)
-        var fields = fields(of: digest, status)
+    /// An answer without a body.
+    private func facts(
+        _ status: HTTPResponse.Status, _ digest: Digest, in repository: Repository
+    ) async throws(Refusal) -> Response {
+        let (size, cacheStatus) = try await cache.blobFacts(digest, in: repository)
+        cache.statistics.count(cacheStatus.requestClass, of: repository)
+        var fields = fields(of: digest, cacheStatus)
         if let size { fields[.contentLength] = "\(size)" }
-        return Response(status: .ok, fields: fields)
+        return Response(status: status, fields: fields)
     }
 
     private func get(
@@ -32,15 +38,11 @@ struct BlobHandler: Sendable {
     ) async throws(Refusal) -> Response {
         let answer = try await cache.blob(digest, in: repository)
         var fields = fields(of: digest, answer.status)
-        let entityTag = "\"\(digest)\""
-        if Validators.ifNoneMatch(request.fields[.ifNoneMatch], entityTag: entityTag) {
-            cache.statistics.count(answer.status.requestClass, of: repository)
-            return Response(status: .notModified, fields: fields)  // RFC 9110 §15.4.5
-        }
         let requested: RequestedRange =
             answer.reader.size.map {
                 .parse(
-                    range: request.fields[.range], ifRange: request.fields[.ifRange], entityTag: entityTag, size: $0)
+                    range: request.fields[.range], ifRange: request.fields[.ifRange], entityTag: "\"\(digest)\"",
+                    size: $0)
             } ?? .whole
         switch requested {  // RFC 9110 §14.2, §13.1.5
         case .whole, .multiple:

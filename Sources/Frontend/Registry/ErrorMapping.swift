@@ -31,11 +31,20 @@ enum ErrorMapping {
     static func response(to error: PullThroughError, about subject: Subject) -> Response {
         let (status, code) = statusAndCode(error, subject)
         var fields = HTTPFields()
-        if let proxyError = error.proxyError {
+        if let proxyError = error.proxyError ?? ownFailure(error) {
             fields[.proxyStatus] = "\(ProxyStatus(error: proxyError, details: error.message))"
         }
         if status == .tooManyRequests { fields[.retryAfter] = "\(retryAfter(error))" }
         return response(status, code, error.message, fields: fields)
+    }
+
+    /// RFC 9209 §2.3 for failures on this side of the network: a 404 made of them must not pass for absence either.
+    private static func ownFailure(_ error: PullThroughError) -> ProxyError? {
+        switch error {
+        case .offline: .httpRequestDenied  // by configuration, and nobody was asked
+        case .noSpace, .store: .proxyInternalError
+        case .unknown, .denied, .rateLimited, .unreachable, .failed, .unusable, .schema1, .noSuchUpstream: nil
+        }
     }
 
     static func response(to error: EndpointError, isRead: Bool) -> Response {
@@ -79,16 +88,6 @@ enum ErrorMapping {
         guard case .rateLimited(let delay?, _) = error else { return 10 }
         let (seconds, rest) = delay.components
         return max(1, seconds + (rest > 0 ? 1 : 0))
-    }
-}
-
-extension EndpointError {
-    /// Whether it was a pull of a manifest or blob, as far as can be told.
-    var isPull: Bool {
-        switch self {
-        case .notAnEndpoint: false
-        case .nameInvalid, .digestInvalid, .tagInvalid: true
-        }
     }
 }
 

@@ -23,9 +23,7 @@ struct RegistryResponder: Sendable {
     func version() -> Response {
         Response(
             status: .ok,
-            fields: [
-                .contentType: "application/json", .apiVersion: "registry/2.0", .cacheStatus: "\(CacheStatus.local)",
-            ],
+            fields: [.contentType: "application/json", .apiVersion: "registry/2.0"],
             body: .bytes(Array("{}\n".utf8)))
     }
 
@@ -35,30 +33,31 @@ struct RegistryResponder: Sendable {
             response = await respond(to: request, at: try Endpoint(path: request.path))
         } catch {
             response = ErrorMapping.response(to: error, isRead: request.isRead)
-            if error.isPull, request.isRead { cache.statistics.count(.error, of: nil) }
+            if request.isRead, request.asksForContent { cache.statistics.count(.error, of: nil) }
         }
         response.fields[.apiVersion] = "registry/2.0"
-        if !response.fields.contains(.cacheStatus) { response.fields[.cacheStatus] = "\(CacheStatus.local)" }
         return response
     }
 
     private func respond(to request: Request, at endpoint: Endpoint) async -> Response {
-        if case .base = endpoint, request.isRead { return version() }
-        guard let name = endpoint.repositoryName else {
-            return ErrorMapping.response(.notFound, .unsupported, "the catalog is not served here")
-        }
         guard request.isRead else {
             var response = ErrorMapping.response(
                 .methodNotAllowed, .unsupported, "this mirror is read-only: push to the registry itself")
             response.fields[.allow] = "GET, HEAD"
             return response
         }
-        let namespace = request.queryValue("ns")
+        if case .base = endpoint { return version() }
+        guard let name = endpoint.repositoryName else {
+            return ErrorMapping.response(.notFound, .unsupported, "the catalog is not served here")
+        }
+        let namespace = request.queryValue("ns").flatMap { $0.isEmpty ? nil : $0 }
         let repository: Repository
         do throws(PullThroughError) {
             switch try cache.directory.route(name, namespace: namespace, ownHost: request.fields[.host]) {
             case .upstream(let found): repository = found
-            case .hosted: return ErrorMapping.response(.notFound, .nameUnknown, "nothing was pushed to \(name)")
+            case .hosted:
+                if endpoint.isPull { cache.statistics.count(.error, of: nil) }
+                return ErrorMapping.response(.notFound, .nameUnknown, "nothing was pushed to \(name)")
             }
         } catch {
             if endpoint.isPull { cache.statistics.count(.error, of: nil) }
@@ -84,13 +83,12 @@ struct RegistryResponder: Sendable {
     }
 }
 
-extension CacheStatus {
-    /// Answered without looking for anything stored.
-    fileprivate static let local = CacheStatus(detail: "local")
-}
-
 extension Request {
-    var isRead: Bool { method == .get || method == .head }
+    /// Whether a path that names nothing (a bad name, digest or tag) asked for a manifest or a blob all the same.
+    fileprivate var asksForContent: Bool {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        return parts.count > 2 && ["manifests", "blobs"].contains(parts[parts.count - 2])
+    }
 }
 
 extension Endpoint {

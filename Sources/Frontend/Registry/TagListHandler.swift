@@ -29,24 +29,26 @@ struct TagListHandler: Sendable {
                 fields[.proxyStatus] = "\(ProxyStatus(error: error, details: failure.message))"
                 fields[.warning] = "299 - \"only the tags known to this mirror\""
             }
-            switch list {
-            case .passedOn(let bytes, let link):
-                if let next = link.flatMap(Page.init(link:)) {
-                    fields[.link] = next.link(request.path)
-                } else if let all = TagDocument(bytes)?.tags, all.count > page.count ?? .max {
-                    // A registry that knows no pages: cut here what the client asked for.
-                    let (shown, next) = page.cut(all.sorted())
-                    if let next { fields[.link] = next.link(request.path) }
-                    return Response(status: .ok, fields: fields, body: .bytes(json(repository.name, shown)))
-                }
-                return Response(status: .ok, fields: fields, body: .bytes(bytes))
-            case .known(let tags):
-                let (shown, next) = page.cut(tags)
-                if let next { fields[.link] = next.link(request.path) }
-                return Response(status: .ok, fields: fields, body: .bytes(json(repository.name, shown)))
-            }
+            let (bytes, next) = body(list, repository.name, page)
+            if let next { fields[.link] = next.link(request.path, namespace: request.queryValue("ns")) }
+            return Response(status: .ok, fields: fields, body: .bytes(bytes))
         } catch {
             return ErrorMapping.response(to: error, about: .name)
+        }
+    }
+
+    /// What is shown of the list, and the page after it.
+    private func body(_ list: TagList, _ name: RepositoryName, _ page: Page) -> (bytes: [UInt8], next: Page?) {
+        if page.count == 0 { return (json(name, []), nil) }  // distribution-spec v1.1: empty, and without `Link`
+        switch list {
+        case .passedOn(let bytes, let link):
+            if let next = link.flatMap(Page.init(link:)) { return (bytes, next) }
+            guard let all = TagDocument(bytes)?.tags, page.isIgnored(in: all) else { return (bytes, nil) }
+            let (shown, next) = page.cut(all.sorted())
+            return (json(name, shown), next)
+        case .known(let tags):
+            let (shown, next) = page.cut(tags)
+            return (json(name, shown), next)
         }
     }
 
@@ -72,31 +74,44 @@ private struct TagDocument: Decodable {
 struct Page: Equatable, Sendable {
     var count: Int?
     var last: String?
+    /// A query in an upstream's own words, where it goes on by something else than the last tag.
+    private(set) var foreign: String?
 
     init(count: Int? = nil, last: String? = nil) {
         self.count = count
         self.last = last
     }
 
-    /// The next page as an upstream's `Link` names it. Only its numbers are taken: its host and path are the
-    /// upstream's own.
+    /// The next page as an upstream's `Link` names it. Only its query is taken: host and path are the upstream's own.
     init?(link: String) {
         guard link.contains("rel=\"next\"") || link.contains("rel=next"),
             let start = link.firstIndex(of: "<"), let end = link[start...].firstIndex(of: ">"),
             let question = link[start..<end].firstIndex(of: "?")
         else { return nil }
-        let target = Request(method: .get, path: "", query: String(link[link.index(after: question)..<end]))
-        guard let last = target.queryValue("last") else { return nil }
-        self.init(count: target.queryValue("n").flatMap { Int($0) }, last: last)
+        let query = String(link[link.index(after: question)..<end])
+        let target = Request(method: .get, path: "", query: query)
+        if let last = target.queryValue("last") {
+            self.init(count: target.queryValue("n").flatMap { Int($0) }, last: last)
+        } else {
+            self.init()
+            foreign = query
+        }
     }
 
+    /// Whether a registry that knows no pages sent more than this one.
+    func isIgnored(in tags: [String]) -> Bool { tags.count > count ?? .max }
+
     var query: String? {
+        if let foreign { return foreign }
         let parts = [count.map { "n=\($0)" }, last.map { "last=\(Self.encoded($0))" }].compactMap { $0 }
         return parts.isEmpty ? nil : parts.joined(separator: "&")
     }
 
-    /// Relative to this mirror: RFC 8288, as the spec asks.
-    func link(_ path: String) -> String { "<\(path)?\(query ?? "")>; rel=\"next\"" }
+    /// Relative to this mirror (RFC 8288, as the spec asks), and to the same upstream.
+    func link(_ path: String, namespace: String?) -> String {
+        let namespace = namespace.map { "&ns=\(Self.encoded($0))" } ?? ""
+        return "<\(path)?\(query ?? "")\(namespace)>; rel=\"next\""
+    }
 
     /// This page of a sorted list, and the page after it if there is one.
     func cut(_ tags: [String]) -> (shown: [String], next: Page?) {

@@ -111,7 +111,11 @@ package final class IngestWriter: Sendable {
     package func complete(size: Int64) { landing.end(.complete(size: size)) }
 
     /// It will never be whole: followers are told, unless they already have all of it.
-    package func breakOff() { landing.end(.broken) }
+    package func breakOff() {
+        landing.end(.broken)
+        _ = takeIngest()  // going out of scope removes the file
+        reservation.giveBack()
+    }
 
     /// The file, taken out to be published or thrown away, once.
     func takeIngest() -> Ingest? { state.withLock { $0.ingest.take() } }

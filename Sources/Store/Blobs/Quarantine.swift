@@ -3,16 +3,24 @@
 import Glibc
 import OCI
 
-/// At most 16 files and 1 GiB, the newest; what alone is larger is not kept at all.
+/// At most 16 files and 1 GiB, the newest, and no more than a tenth of what may be stored; what alone is larger is
+/// not kept at all.
 struct Quarantine: Sendable {
     static let mostFiles = 16
-    static let mostBytes: Int64 = 1 << 30
 
     let layout: DiskLayout
+    /// Bytes.
+    let bound: Int64
+
+    /// - Parameter limit: bytes that may be stored in all.
+    init(layout: DiskLayout, limit: Int64) {
+        self.layout = layout
+        bound = min(1 << 30, limit / 10)
+    }
 
     /// Moves an ingest here and makes room by removing the oldest.
     func take(_ ingest: consuming Ingest, digest: Digest, id: String, size: Int64) throws(StoreError) {
-        guard size <= Self.mostBytes else { return }  // going out of scope removes it
+        guard size <= bound else { return }  // going out of scope removes it
         try ingest.quarantine(as: layout.quarantined(digest, id))
         trim()
     }
@@ -23,7 +31,7 @@ struct Quarantine: Sendable {
         let aside = layout.quarantined(digest, id)
         try system("rename", path) { rename(path, aside) }
         var status = stat()
-        if stat(aside, &status) == 0, Int64(status.st_size) > Self.mostBytes { unlink(aside) }
+        if stat(aside, &status) == 0, Int64(status.st_size) > bound { unlink(aside) }
         trim()
     }
 
@@ -36,7 +44,7 @@ struct Quarantine: Sendable {
     private func trim() {
         var files = listed().sorted { $0.came > $1.came }
         var bytes = files.reduce(0) { $0 + $1.size }
-        while files.count > Self.mostFiles || bytes > Self.mostBytes, let oldest = files.popLast() {
+        while files.count > Self.mostFiles || bytes > bound, let oldest = files.popLast() {
             unlink(oldest.path)
             bytes -= oldest.size
         }

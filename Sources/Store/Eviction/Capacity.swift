@@ -14,6 +14,8 @@ package struct Ledger: Equatable, Sendable {
     /// Promised to fills; their files are preallocated, so this is also what partial files take.
     package var reserved: Int64 = 0
     package var quarantined: Int64 = 0
+    /// Files that no row knows, until they are adopted or gone.
+    package var unknown: Int64 = 0
     /// The database and its log.
     package var database: Int64 = 0
 
@@ -23,7 +25,7 @@ package struct Ledger: Equatable, Sendable {
         self.lowWatermark = lowWatermark
     }
 
-    package var used: Int64 { committed + reserved + quarantined + database }
+    package var used: Int64 { committed + reserved + quarantined + unknown + database }
 
     /// Bytes that must go before `size` more fit, by the limit or by the disk's free space; 0 or less: it fits.
     package func shortfall(for size: Int64, free: Int64) -> Int64 {

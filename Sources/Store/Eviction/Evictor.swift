@@ -87,8 +87,9 @@ actor Evictor {
     private func evict(until goal: (Ledger, _ free: Int64) -> Int64) async {
         var gone: (blobs: Int64, bytes: Int64) = (0, 0)
         do throws(StoreError) {
-            try await database.record(uses.takeAll())
             while true {
+                // Again before each batch: a manifest served during a long pass leases what it names.
+                try await database.record(uses.takeAll())
                 let excess = goal(capacity.snapshot, capacity.free)
                 guard excess > 0 else { break }
                 let went = try await evictBatch(atLeast: excess)
@@ -114,14 +115,20 @@ actor Evictor {
         }
         guard !held.isEmpty else { return (0, 0) }
         let moves = held.map { (from: layout.blob($0.digest), to: nextTrash()) }
-        do {
+        var failure: StoreError?
+        do throws(StoreError) {
             defer { for candidate in held { gate.leave(candidate.digest) } }
             // A file that is not there is as good as moved: its row goes all the same.
             try await DiskQueue.run { () throws(StoreError) in for move in moves { rename(move.from, move.to) } }
             try await database.forget(held.map(\.digest))
             capacity.change { [freed] in $0.committed -= freed }
+        } catch {
+            failure = error
         }
+        // Also if the rows could not go (a full disk is no place for a transaction): that makes the room to forget
+        // them in, and a row without a file is found out when it is opened.
         try await DiskQueue.run { () throws(StoreError) in for move in moves { unlink(move.to) } }
+        if let failure { throw failure }
         return (Int64(held.count), freed)
     }
 

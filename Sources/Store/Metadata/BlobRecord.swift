@@ -12,6 +12,8 @@ package struct BlobKnowledge: Equatable, Sendable {
     package var mediaType: MediaType?
     /// Whether this repository may serve it: by the upstream's word or a naming manifest's.
     package var isLinked = false
+    /// Whether it was this repository's upstream itself that gave the right.
+    package var isAnswered = false
     /// Whether that right has been written down for the digest itself, and does not hang on a naming manifest that
     /// may be evicted.
     package var hasOwnLink = false
@@ -25,9 +27,11 @@ extension MetadataDatabase {
         try await read { db in
             let key = digest.data
             var knowledge = BlobKnowledge()
-            knowledge.storedSize = try Int64.fetchOne(
-                db.cachedStatement(sql: "SELECT size FROM blob WHERE digest = ?"), arguments: [key])
-            if knowledge.storedSize != nil {
+            let blob = try Row.fetchOne(
+                db.cachedStatement(sql: "SELECT size, broughtBy FROM blob WHERE digest = ?"), arguments: [key])
+            let broughtBy: String? = blob?[1]
+            if let blob {
+                knowledge.storedSize = blob[0]
                 knowledge.mediaType = try String.fetchOne(
                     db.cachedStatement(sql: "SELECT mediaType FROM manifest WHERE digest = ?"), arguments: [key]
                 ).map { MediaType(rawValue: $0) }
@@ -39,7 +43,8 @@ extension MetadataDatabase {
             if let link {
                 knowledge.isLinked = true
                 knowledge.hasOwnLink = true
-                if link[1] == 0 { knowledge.answeredSize = link[0] }
+                knowledge.isAnswered = link[1] == 0
+                if knowledge.isAnswered { knowledge.answeredSize = link[0] }
             } else {
                 knowledge.isLinked =
                     try Int.fetchOne(
@@ -51,6 +56,8 @@ extension MetadataDatabase {
                                 """),
                         arguments: [key, id]) != nil
             }
+            // What took credentials is not shown elsewhere because a manifest, anybody's, names it.
+            if let broughtBy, broughtBy != repository.upstream, !knowledge.isAnswered { knowledge.isLinked = false }
             return knowledge
         }
     }
@@ -59,10 +66,10 @@ extension MetadataDatabase {
     ///
     /// - Returns: bytes of the row it takes the place of, if there was one.
     func insert(
-        blob digest: Digest, size: Int64, at now: Int64, linkedTo repositories: [Repository]
+        blob digest: Digest, size: Int64, at now: Int64, linkedTo repositories: [Repository], broughtBy: String?
     ) async throws(StoreError) -> Int64? {
         try await write { db in
-            let earlier = try Self.insert(blob: digest, size: size, at: now, in: db)
+            let earlier = try Self.insert(blob: digest, size: size, at: now, broughtBy: broughtBy, in: db)
             for repository in repositories {
                 try Self.link(digest, size: size, to: repository, isNamed: false, in: db)
             }
@@ -92,16 +99,19 @@ extension MetadataDatabase {
     }
 
     /// - Returns: bytes of the row it takes the place of, if there was one.
-    static func insert(blob digest: Digest, size: Int64, at now: Int64, in db: Database) throws -> Int64? {
+    static func insert(
+        blob digest: Digest, size: Int64, at now: Int64, broughtBy: String?, in db: Database
+    ) throws -> Int64? {
         let earlier = try Self.size(of: digest, in: db)
         try db.cachedStatement(
             sql: """
-                INSERT INTO blob (digest, size, storedAt, lastUsed, leasedUntil, pinned)
-                SELECT ?1, ?2, ?3, ?3, ifnull(max(parent.leasedUntil), 0), ifnull(max(parent.pinned), 0)
+                INSERT INTO blob (digest, size, storedAt, lastUsed, broughtBy, leasedUntil, pinned)
+                SELECT ?1, ?2, ?3, ?3, ?4, ifnull(max(parent.leasedUntil), 0), ifnull(max(parent.pinned), 0)
                 FROM child JOIN blob AS parent ON parent.digest = child.parent WHERE child.child = ?1
-                ON CONFLICT (digest) DO UPDATE SET size = excluded.size, lastUsed = excluded.lastUsed
+                ON CONFLICT (digest) DO UPDATE SET size = excluded.size, lastUsed = excluded.lastUsed,
+                    broughtBy = CASE WHEN excluded.broughtBy IS NULL THEN NULL ELSE broughtBy END
                 """
-        ).execute(arguments: [digest.data, size, now])
+        ).execute(arguments: [digest.data, size, now, broughtBy])
         return earlier
     }
 

@@ -45,12 +45,12 @@ extension MetadataDatabase {
     ///
     /// - Returns: bytes of the row it takes the place of, if there was one.
     func insert(
-        manifest: NewManifest, in repository: Repository, tag: Tag?, usedAt: Int64, at now: Int64
+        manifest: NewManifest, in repository: Repository, tag: Tag?, usedAt: Int64, at now: Int64, broughtBy: String?
     ) async throws(StoreError) -> Int64? {
         try await write { db in
             let key = manifest.digest.data
             let earlier = try Self.insert(
-                blob: manifest.digest, size: Int64(manifest.bytes.count), at: usedAt, in: db)
+                blob: manifest.digest, size: Int64(manifest.bytes.count), at: usedAt, broughtBy: broughtBy, in: db)
             try db.cachedStatement(
                 sql: "INSERT OR REPLACE INTO manifest (digest, mediaType, isIndex) VALUES (?, ?, ?)"
             ).execute(arguments: [key, manifest.mediaType.rawValue, manifest.isIndex])
@@ -80,8 +80,19 @@ extension MetadataDatabase {
     }
 
     /// The upstream confirmed, or changed, what the tag points to.
-    func set(_ tag: Tag, of repository: Repository, to digest: Digest, at now: Int64) async throws(StoreError) {
-        try await write { db in try Self.set(tag, of: repository, to: digest, at: now, in: db) }
+    ///
+    /// - Returns: whether it changed.
+    func set(
+        _ tag: Tag, of repository: Repository, to digest: Digest, at now: Int64
+    ) async throws(StoreError) -> Bool {
+        try await write { db in
+            let id = try repository.idMakingOne(in: db)
+            let earlier = try Data.fetchOne(
+                db.cachedStatement(sql: "SELECT digest FROM tag WHERE repository = ? AND tag = ?"),
+                arguments: [id, tag.description])
+            try Self.set(tag, of: repository, to: digest, at: now, in: db)
+            return earlier != digest.data
+        }
     }
 
     func forget(_ tag: Tag, of repository: Repository) async throws(StoreError) {

@@ -22,13 +22,15 @@ enum Schema {
             name TEXT NOT NULL,
             UNIQUE (upstream, name))
         """,
-        // A committed file, manifest or not. `leasedUntil`: not evicted before; `pinned`: never.
+        // A committed file, manifest or not. `leasedUntil`: not evicted before; `pinned`: never. `broughtBy`: the
+        // upstream whose credentials it took to have it, if it took any.
         """
         CREATE TABLE blob (
             digest BLOB PRIMARY KEY NOT NULL,
             size INTEGER NOT NULL,
             storedAt INTEGER NOT NULL,
             lastUsed INTEGER NOT NULL,
+            broughtBy TEXT,
             leasedUntil INTEGER NOT NULL DEFAULT 0,
             pinned INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID
         """,

@@ -46,6 +46,11 @@ extension MetadataDatabase {
         }
     }
 
+    /// Reads a row, if it can.
+    func answer() async throws(StoreError) {
+        _ = try await read { db in try Int.fetchOne(db, sql: "SELECT 1 FROM blob LIMIT 1") }
+    }
+
     func save(totals: [String: Int64]) async throws(StoreError) {
         try await write { db in
             let statement = try db.cachedStatement(sql: "INSERT OR REPLACE INTO total (name, value) VALUES (?, ?)")

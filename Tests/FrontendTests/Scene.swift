@@ -1,0 +1,140 @@
+// What the tests of this room share: two stub registries, a store on the real disk, the cache, and the responder that is
+// asked with requests as values; the wall clock is turned by hand.
+
+import Logging
+import OCI
+import PullThrough
+import Store
+import Synchronization
+import TestSupport
+import Upstream
+
+@testable import Frontend
+@testable import HTTPServer
+
+/// Unix milliseconds that only move when a test moves them.
+final class WallClock: Sendable {
+    private let time = Mutex<Int64>(1_700_000_000_000)
+
+    var now: Int64 { time.withLock { $0 } }
+    func advance(by seconds: Int64) { time.withLock { $0 += seconds * 1000 } }
+}
+
+/// A mirror of `docker.io` and `ghcr.io`; names that begin with `ours/` are hosted.
+struct Scene {
+    static let alpine = "/v2/library/alpine"
+
+    /// docker.io
+    let stub: StubRegistry
+    /// ghcr.io
+    let other: StubRegistry
+    let cache: PullThroughCache
+    let store: ContentStore
+    let clock: ManualClock
+    let wall: WallClock
+    let directory: TemporaryDirectory
+    let responder: WharfResponder
+    private let transport: CurlTransport
+
+    /// Runs the body against fresh registries and a fresh store, and stops them after it.
+    static func run(
+        _ options: StubOptions = StubOptions(), offline: Bool = false,
+        configure: (inout StoreConfiguration) -> Void = { _ in }, body: (Scene) async throws -> Void
+    ) async throws {
+        let directory = try TemporaryDirectory()
+        let stubs = (try await StubRegistry.start(options), try await StubRegistry.start())
+        var configuration = StoreConfiguration(root: directory.path("data"))
+        configuration.minFree = .bytes(0)
+        configure(&configuration)
+        let scene = try Scene(stubs, CurlTransport(), configuration, directory, offline)
+        do {
+            try await body(scene)
+        } catch {
+            await scene.stop()
+            throw error
+        }
+        await scene.stop()
+    }
+
+    private init(
+        _ stubs: (StubRegistry, StubRegistry), _ transport: CurlTransport, _ configuration: StoreConfiguration,
+        _ directory: TemporaryDirectory, _ offline: Bool
+    ) throws {
+        (stub, other) = stubs
+        self.transport = transport
+        self.directory = directory
+        wall = WallClock()
+        clock = ManualClock()
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        store = try ContentStore(configuration, now: { [wall] in wall.now }, logger: logger)
+        let policy = FreshnessPolicy(
+            freshFor: .seconds(60), staleIfError: .seconds(3600), negativeFor: .seconds(10))
+        let upstreams = [("docker.io", stubs.0), ("ghcr.io", stubs.1)].map { [wall, clock] name, stub in
+            let upstream = UpstreamConfiguration(
+                name: name, endpoints: [stub.url].compactMap { UpstreamEndpoint($0) }, authHosts: ["127.0.0.1"],
+                allowHTTP: true)
+            let registry = UpstreamRegistry(
+                upstream, transport: transport, clock: clock, now: { wall.now / 1000 }, logger: logger,
+                instance: "test")
+            return (name: name, entry: UpstreamDirectory.Entry(registry: registry, policy: policy))
+        }
+        cache = PullThroughCache(
+            store: store,
+            directory: UpstreamDirectory(
+                upstreams, defaultName: "docker.io", isHosted: { "\($0)".hasPrefix("ours/") }),
+            statistics: Statistics(), isOffline: offline, clock: clock, now: { [wall] in wall.now }, logger: logger)
+        responder = WharfResponder(cache: cache, version: "0.1.0", pseudonym: "wharf-test") { 12.5 }
+    }
+
+    private func stop() async {
+        await transport.stop()
+        await cache.settle()
+        await stub.stop()
+        await other.stop()
+    }
+
+    // MARK: Asking
+
+    /// Asks as a connection does: what memory can answer first.
+    func send(
+        _ method: String, _ path: String, query: String? = nil, _ fields: [String: String] = [:]
+    ) async -> Reply {
+        let request = Request.of(method, path, query: query, fields)
+        if let response = responder.ready(request) { return Reply(response, isHead: method == "HEAD") }
+        return Reply(await responder.respond(to: request), isHead: method == "HEAD")
+    }
+
+    func get(_ path: String, query: String? = nil, _ fields: [String: String] = [:]) async -> Reply {
+        await send("GET", path, query: query, fields)
+    }
+
+    func head(_ path: String, query: String? = nil, _ fields: [String: String] = [:]) async -> Reply {
+        await send("HEAD", path, query: query, fields)
+    }
+
+    /// Pulls it to the end and waits until it is stored.
+    @discardableResult
+    func pull(_ path: String, query: String? = nil) async throws -> [UInt8] {
+        let bytes = try await get(path, query: query).bytes()
+        await cache.settle()
+        return bytes
+    }
+
+    func statistics() async throws -> StatisticsView { StatisticsView(try await get("/stats").json()) }
+
+    // MARK: Content
+
+    /// A blob of docker.io's `library/alpine`.
+    func blob(_ size: Int, seed: UInt64 = 1) -> (blob: TestBlob, path: String) {
+        var builder = ImageBuilder(seed: seed)
+        let blob = stub.add(blob: builder.blob(size), to: "library/alpine")
+        return (blob, "\(Self.alpine)/blobs/\(blob.digest)")
+    }
+
+    /// An image of docker.io's `library/alpine`, with a tag.
+    @discardableResult
+    func image(tag: String = "1.0", seed: UInt64 = 1) -> TestImage {
+        var builder = ImageBuilder(seed: seed)
+        return stub.add(builder.image(), to: "library/alpine", tag: tag)
+    }
+}

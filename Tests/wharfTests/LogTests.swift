@@ -1,0 +1,60 @@
+// Log lines: their form, their order, and what happens when nobody reads them.
+
+import Foundation
+import Logging
+import Synchronization
+import Testing
+
+@testable import wharf
+
+@Suite("Log lines") struct LogTests {
+    private func line(_ format: Configuration.LogFormat, _ metadata: Logger.Metadata) -> String {
+        let pipe = Pipe()
+        let writer = LogWriter(to: pipe.fileHandleForWriting.fileDescriptor)
+        let logger = Logger(label: "test") { LineLogHandler(label: $0, level: .info, format: format, writer: writer) }
+        logger.debug("not shown")
+        logger.warning("it \"happened\"", metadata: metadata)
+        writer.flush()
+        try? pipe.fileHandleForWriting.close()
+        return String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    }
+
+    @Test func `text has the access line's keys first, and quotes what needs it`() {
+        let text = line(.text, ["zebra": "a b", "status": "200", "method": "GET", "alpha": "x=\"1\"\n"])
+        #expect(
+            text.hasSuffix(" warning it \"happened\" method=GET status=200 alpha=\"x=\\\"1\\\"\\n\" zebra=\"a b\"\n"))
+        #expect(text.split(separator: "\n").count == 1)
+    }
+
+    @Test func `JSON is one object a line`() throws {
+        let text = line(.json, ["status": "200", "note": "\u{1}\u{2028}\""])
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: String])
+        #expect(object["message"] == "it \"happened\"")
+        #expect(object["level"] == "warning")
+        #expect(object["note"] == "\u{1}\u{2028}\"")
+        #expect(object["time"]?.hasSuffix("Z") == true)
+    }
+
+    @Test func `every level of the configuration is one of the logger's`() {
+        for level in Configuration.LogLevel.allCases { #expect(Logger.Level(rawValue: level.rawValue) != nil) }
+    }
+
+    @Test func `a reader that does not read holds nobody up, and is told what it missed`() {
+        let pipe = Pipe()
+        let writer = LogWriter(to: pipe.fileHandleForWriting.fileDescriptor)
+        let long = String(repeating: "x", count: 9_999) + "\n"
+        for _ in 0..<1000 { writer.write(long) }  // 10 MB, of which a pipe holds 64 KiB
+        let read = Mutex(Data())
+        let reader = Thread {
+            let data = pipe.fileHandleForReading.readDataToEndOfFile()
+            read.withLock { $0 = data }
+        }
+        reader.start()
+        writer.flush()
+        try? pipe.fileHandleForWriting.close()
+        while !reader.isFinished { sched_yield() }
+        let text = String(decoding: read.withLock { $0 }, as: UTF8.self)
+        #expect(text.contains("log lines were dropped"))
+        #expect(text.utf8.count < 2 * LogWriter.bound)
+    }
+}
