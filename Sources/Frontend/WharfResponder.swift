@@ -10,8 +10,6 @@ package struct WharfResponder: Responder {
     private let registry: RegistryResponder
     private let health: HealthHandler
     private let statistics: StatisticsHandler
-    /// What this program calls itself in `Via`.
-    private let pseudonym: String
 
     /// - Parameters:
     ///   - pseudonym: what this program calls itself in `Via`.
@@ -19,8 +17,7 @@ package struct WharfResponder: Responder {
     package init(
         cache: PullThroughCache, version: String, pseudonym: String, uptime: @escaping @Sendable () -> Double
     ) {
-        self.pseudonym = pseudonym
-        registry = RegistryResponder(cache: cache)
+        registry = RegistryResponder(cache: cache, pseudonym: pseudonym)
         health = HealthHandler(cache: cache)
         statistics = StatisticsHandler(cache: cache, version: version, uptime: uptime)
     }
@@ -37,12 +34,6 @@ package struct WharfResponder: Responder {
     package func respond(to request: Request) async -> Response { marked(await answer(to: request)) }
 
     private func answer(to request: Request) async -> Response {
-        // RFC 9110 §7.6.3: a request that has been here before would wait for itself.
-        guard request.fields[values: .via].allSatisfy({ !$0.contains(pseudonym) }) else {
-            let error = PullThroughError.unreachable(
-                .proxyLoopDetected, "this mirror's upstream leads back to it: check its endpoints")
-            return ErrorMapping.response(to: error, about: .manifest)
-        }
         if request.path == "/v2" || request.path.hasPrefix("/v2/") { return await registry.respond(to: request) }
         switch request.path {
         case "/livez" where request.isRead: return health.live()

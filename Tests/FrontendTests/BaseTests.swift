@@ -77,7 +77,8 @@ import Testing
             "/", "/v1/_ping", "/v2x", "/V2/", "/metrics", "/api/v1/transfers", "/livez/", "/stats/x", "/favicon.ico",
             "/v2/library/alpine", "/v2/library/alpine/manifest/1.0", "/v2/library/alpine/tags", "/v2/_catalog/x",
             "/v2/library/alpine/blobs/uploads/a%20b", "//v2/", "/%76%32/", "",
-        ]) func `a path that is not named is 404, and nobody is asked`(path: String) async throws {
+        ]) func `a path that is not named is 404, and nobody is asked`(path: String) async throws
+    {
         try await Scene.run { (scene: Scene) async throws in
             let reply = await scene.get(path)
             #expect(reply.status == 404)
@@ -165,7 +166,8 @@ import Testing
             "UPPER/manifests/1.0", "a..b/../c/manifests/1.0", "a//b/manifests/1.0", "a%2fb/manifests/1.0",
             "-a/blobs/\(MethodTests.digest)", String(repeating: "a", count: 256) + "/tags/list", "a_-b/tags/list",
             "manifests/1.0",
-        ]) func `what is no name is 400 NAME_INVALID`(rest: String) async throws {
+        ]) func `what is no name is 400 NAME_INVALID`(rest: String) async throws
+    {
         try await Scene.run { (scene: Scene) async throws in
             let reply = await scene.get("/v2/\(rest)")
             #expect(reply.status == 400)

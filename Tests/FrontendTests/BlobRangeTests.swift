@@ -39,7 +39,8 @@ enum Place: CaseIterable, Sendable {
         [
             (field: "bytes=0-0", range: 0..<1), ("bytes=5-9", 5..<10), ("BYTES=100000-150000", 100_000..<150_001),
             ("bytes= 7-7 ", 7..<8), ("bytes=199998-199998,", 199_998..<199_999),
-        ]) func `a closed range is 206 with just that`(place: Place, asked: (field: String, range: Range<Int>)) async throws
+        ]) func `a closed range is 206 with just that`(place: Place, asked: (field: String, range: Range<Int>))
+        async throws
     {
         try await run(place) { (scene, blob, path) async throws in
             let reply = await scene.get(path, ["Range": asked.field])
@@ -59,8 +60,9 @@ enum Place: CaseIterable, Sendable {
             ("bytes=-1", 199_999..<200_000), ("bytes=-70000", 130_000..<200_000), ("bytes=-900000", 0..<200_000),
             ("bytes=199990-300000", 199_990..<200_000), ("bytes=1-99999999999999999999", 1..<200_000),
         ]) func `a range to the end is 206, clipped to what there is`(
-        place: Place, asked: (field: String, range: Range<Int>)
-    ) async throws {
+            place: Place, asked: (field: String, range: Range<Int>)
+        ) async throws
+    {
         try await run(place) { (scene, blob, path) async throws in
             let reply = await scene.get(path, ["Range": asked.field])
             #expect(reply.status == 206)
@@ -87,8 +89,9 @@ enum Place: CaseIterable, Sendable {
             "bytes=9-5", "bytes=a-b", "bytes=", "bytes", "0-5", "bytes=--5", "bytes=-", "items=0-5", "bytes=1-2-3",
             "bytes=0-0,5-5", "bytes=0x1-2", "",
         ]) func `what is malformed, of another unit or several at once brings the whole`(
-        place: Place, field: String
-    ) async throws {
+            place: Place, field: String
+        ) async throws
+    {
         try await run(place) { (scene, _, path) async throws in
             let reply = await scene.get(path, ["Range": field])
             #expect(reply.status == 200)

@@ -3,7 +3,6 @@
 import HTTPServer
 import OCI
 import PullThrough
-import Store
 import TestSupport
 import Testing
 
@@ -219,7 +218,7 @@ import Testing
     }
 
     @Test func `says that there is no room`() async throws {
-        try await Scene.run(configure: { $0.maxSize = .bytes(2_000_000) }) { (scene: Scene) async throws in
+        try await Scene.run(maxSize: 2_000_000) { (scene: Scene) async throws in
             let reply = await scene.get(scene.blob(3_000_000).path)
             #expect(reply.status == 404)
             #expect(reply["Proxy-Status"]?.hasPrefix("wharf; error=proxy_internal_error") == true)

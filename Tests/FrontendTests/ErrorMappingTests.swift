@@ -91,7 +91,8 @@ import Testing
         arguments: [
             (delay: Duration?.none, field: "10"), (.seconds(30), "30"), (.milliseconds(1500), "2"), (.zero, "1"),
             (.seconds(21_600), "21600"),
-        ]) func `a limit says when to come again, in whole seconds`(row: (delay: Duration?, field: String)) {
+        ]) func `a limit says when to come again, in whole seconds`(row: (delay: Duration?, field: String))
+    {
         let error = PullThroughError.rateLimited(retryAfter: row.delay, "words")
         #expect(Reply(ErrorMapping.response(to: error, about: .manifest))["Retry-After"] == row.field)
     }
@@ -106,8 +107,9 @@ import Testing
             (.offline, CacheStatus(forward: .miss), .error), (.store(""), CacheStatus(), .error),
             (.noSuchUpstream(""), CacheStatus(), .error),
         ]) func `only the upstream's own word counts as an answer`(
-        row: (error: PullThroughError, status: CacheStatus, kind: RequestClass)
-    ) {
+            row: (error: PullThroughError, status: CacheStatus, kind: RequestClass)
+        )
+    {
         #expect(Refusal(row.error, row.status).requestClass == row.kind)
     }
 }

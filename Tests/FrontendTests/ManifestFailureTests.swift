@@ -26,8 +26,9 @@ import Testing
             (500, 502, "UNAVAILABLE"), (502, 502, "UNAVAILABLE"), (503, 503, "UNAVAILABLE"),
             (504, 504, "UNAVAILABLE"),
         ]) func `tells the upstream's failure honestly`(
-        row: (upstream: Int, status: Int, code: String)
-    ) async throws {
+            row: (upstream: Int, status: Int, code: String)
+        ) async throws
+    {
         try await Scene.run { (scene: Scene) async throws in
             scene.image()
             scene.stub.inject(.status(row.upstream), into: "manifests/")
@@ -97,7 +98,7 @@ import Testing
                 #expect(reply.cacheStatus != nil)
             }
             #expect(scene.stub.log.requests.isEmpty)
-            #expect(await scene.get(Self.path, ["Via": "1.1 wharf-another, HTTP/1.1 squid"]).status == 200)
+            #expect(await scene.get(Self.path, ["Via": "1.1 wharf-test2, HTTP/1.1 squid"]).status == 200)
         }
     }
 

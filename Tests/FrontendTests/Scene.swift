@@ -4,13 +4,13 @@
 import Logging
 import OCI
 import PullThrough
-import Store
 import Synchronization
 import TestSupport
 import Upstream
 
 @testable import Frontend
 @testable import HTTPServer
+@testable import Store
 
 /// Unix milliseconds that only move when a test moves them.
 final class WallClock: Sendable {
@@ -37,15 +37,17 @@ struct Scene {
     private let transport: CurlTransport
 
     /// Runs the body against fresh registries and a fresh store, and stops them after it.
+    ///
+    /// - Parameter maxSize: bytes.
     static func run(
-        _ options: StubOptions = StubOptions(), offline: Bool = false,
-        configure: (inout StoreConfiguration) -> Void = { _ in }, body: (Scene) async throws -> Void
+        _ options: StubOptions = StubOptions(), offline: Bool = false, maxSize: Int64 = 1 << 30,
+        body: (Scene) async throws -> Void
     ) async throws {
         let directory = try TemporaryDirectory()
         let stubs = (try await StubRegistry.start(options), try await StubRegistry.start())
         var configuration = StoreConfiguration(root: directory.path("data"))
         configuration.minFree = .bytes(0)
-        configure(&configuration)
+        configuration.maxSize = .bytes(maxSize)
         let scene = try Scene(stubs, CurlTransport(), configuration, directory, offline)
         do {
             try await body(scene)
@@ -121,6 +123,9 @@ struct Scene {
     }
 
     func statistics() async throws -> StatisticsView { StatisticsView(try await get("/stats").json()) }
+
+    /// From here on the store cannot be read.
+    func closeDatabase() { store.database.close() }
 
     // MARK: Content
 

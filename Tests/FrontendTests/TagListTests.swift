@@ -122,11 +122,11 @@ import Testing
     @Test func `an upstream that goes on by a token of its own gets it back`() async throws {
         try await Scene.run { (scene: Scene) async throws in
             upstreamKnowsNoPages(
-                scene, ["a", "b"], link: "</v2/x/tags/list?n=2&next_page=gAAAA%3D%3D>; rel=\"next\"")
+                scene, ["a", "b"], link: "</v2/x/tags/list?n=2&next_page=gA+AA%3D%3D&ns=x>; rel=\"next\"")
             let next = try await list(scene, query: "n=2").next ?? ""
             let query = next.split(separator: "?").last.map(String.init)
             _ = try await list(scene, query: query)
-            #expect(scene.stub.log.requests("tags/list").last?.query?.contains("next_page=gAAAA%3D%3D") == true)
+            #expect(scene.stub.log.requests("tags/list").last?.query == "n=2&next_page=gA+AA%3D%3D")
         }
     }
 
@@ -150,7 +150,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["-1", "x", "", "1.5", "%22", "1%00"]) func `an n that is no number is 400`(text: String) async throws {
+    @Test(arguments: ["-1", "x", "", "1.5", "%22", "1%00"]) func `an n that is no number is 400`(text: String)
+        async throws
+    {
         try await Scene.run { (scene: Scene) async throws in
             let reply = await scene.get(Self.path, query: "n=\(text)")
             #expect(reply.status == 400)
@@ -161,7 +163,8 @@ import Testing
 
     @Test func `hostile tags break neither the list nor the Link`() async throws {
         try await Scene.run { (scene: Scene) async throws in
-            upstreamKnowsNoPages(scene, ["a", "b\\\"],\\\"x\\\":[\\\"", "c>; rel=\\\"next\\\"", "d\\r\\nSet-Cookie: x", "e"])
+            upstreamKnowsNoPages(
+                scene, ["a", "b\\\"],\\\"x\\\":[\\\"", "c>; rel=\\\"next\\\"", "d\\r\\nSet-Cookie: x", "e"])
             #expect(try await pages(scene, query: "n=1").flatMap { $0 } == ["a", "e"])
             let hostile = await scene.get(Self.path, query: "n=1&last=b\"],%22%3E;%20%0d%0a")
             #expect(hostile["Link"]?.contains("\r") != true)
@@ -172,7 +175,9 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             tag(scene, ["a"])
             _ = await scene.get(Self.path, query: "last=a%26scope=admin%23%0d%0aX:y")
-            #expect(scene.stub.log.requests("tags/list").last?.query == "last=a%26scope%3Dadmin%23%0D%0AX%3Ay")
+            #expect(scene.stub.log.requests("tags/list").last?.query == "last=a%26scope=admin%23%0d%0aX:y")
+            _ = await scene.get(Self.path, query: "last=a#b&q=\u{1}&n=1")
+            #expect(scene.stub.log.requests("tags/list").last?.query == "n=1")
         }
     }
 
@@ -196,8 +201,9 @@ import Testing
             (upstream: 404, status: 404, code: "NAME_UNKNOWN"), (401, 403, "DENIED"), (429, 429, "TOOMANYREQUESTS"),
             (503, 503, "UNAVAILABLE"), (500, 502, "UNAVAILABLE"),
         ]) func `when nothing is known here, the failure is told`(
-        row: (upstream: Int, status: Int, code: String)
-    ) async throws {
+            row: (upstream: Int, status: Int, code: String)
+        ) async throws
+    {
         try await Scene.run { (scene: Scene) async throws in
             scene.stub.inject(.status(row.upstream), into: "tags/list")
             let reply = await scene.get(Self.path)

@@ -8,12 +8,15 @@ import PullThrough
 
 struct RegistryResponder: Sendable {
     private let cache: PullThroughCache
+    /// What this program calls itself in `Via`.
+    private let pseudonym: String
     private let blobs: BlobHandler
     private let manifests: ManifestHandler
     private let tags: TagListHandler
 
-    init(cache: PullThroughCache) {
+    init(cache: PullThroughCache, pseudonym: String) {
         self.cache = cache
+        self.pseudonym = pseudonym
         blobs = BlobHandler(cache: cache)
         manifests = ManifestHandler(cache: cache)
         tags = TagListHandler(cache: cache)
@@ -53,6 +56,10 @@ struct RegistryResponder: Sendable {
         let namespace = request.queryValue("ns").flatMap { $0.isEmpty ? nil : $0 }
         let repository: Repository
         do throws(PullThroughError) {
+            // A request that has been here before would wait for itself.
+            if request.wentThrough(pseudonym) {
+                throw .unreachable(.proxyLoopDetected, "this mirror's upstream leads back to it: check its endpoints")
+            }
             switch try cache.directory.route(name, namespace: namespace, ownHost: request.fields[.host]) {
             case .upstream(let found): repository = found
             case .hosted:
@@ -84,6 +91,15 @@ struct RegistryResponder: Sendable {
 }
 
 extension Request {
+    /// RFC 9110 §7.6.3: `1.1 name (comment), …`. The name is matched whole: another's may begin with it.
+    fileprivate func wentThrough(_ pseudonym: String) -> Bool {
+        fields[values: .via].contains { field in
+            field.split(separator: ",").contains {
+                $0.split(separator: " ").dropFirst().first.map(String.init) == pseudonym
+            }
+        }
+    }
+
     /// Whether a path that names nothing (a bad name, digest or tag) asked for a manifest or a blob all the same.
     fileprivate var asksForContent: Bool {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)

@@ -14,7 +14,7 @@ struct TagListHandler: Sendable {
     let cache: PullThroughCache
 
     func respond(to request: Request, in repository: Repository) async -> Response {
-        var page = Page(last: request.queryValue("last"))
+        var page = Page(query: request.query)
         if let text = request.queryValue("n") {
             guard let number = Int(text), number >= 0 else {
                 return ErrorMapping.response(
@@ -71,15 +71,27 @@ private struct TagDocument: Decodable {
 }
 
 /// Where in a list of tags: after `last`, at most `count`.
-struct Page: Equatable, Sendable {
+struct Page: Sendable {
     var count: Int?
-    var last: String?
-    /// A query in an upstream's own words, where it goes on by something else than the last tag.
-    private(set) var foreign: String?
+    private let last: String?
+    /// Every parameter but `n=` and `ns=`, as it was written: `last=`, or whatever else an upstream goes on by.
+    private let cursor: [String]
 
-    init(count: Int? = nil, last: String? = nil) {
+    init(count: Int?, last: String) {
         self.count = count
         self.last = last
+        cursor = ["last=\(Self.encoded(last))"]
+    }
+
+    /// - Parameter query: undecoded, so that a token with `+` in it stays what it is.
+    init(query: String?) {
+        let request = Request(method: .get, path: "", query: query)
+        count = request.queryValue("n").flatMap { Int($0) }
+        last = request.queryValue("last")
+        cursor = (query ?? "").split(separator: "&").map(String.init).filter { pair in
+            !["n", "ns"].contains(pair.prefix { $0 != "=" })
+                && pair.utf8.allSatisfy { 0x21...0x7E ~= $0 && $0 != UInt8(ascii: "#") }
+        }
     }
 
     /// The next page as an upstream's `Link` names it. Only its query is taken: host and path are the upstream's own.
@@ -88,29 +100,25 @@ struct Page: Equatable, Sendable {
             let start = link.firstIndex(of: "<"), let end = link[start...].firstIndex(of: ">"),
             let question = link[start..<end].firstIndex(of: "?")
         else { return nil }
-        let query = String(link[link.index(after: question)..<end])
-        let target = Request(method: .get, path: "", query: query)
-        if let last = target.queryValue("last") {
-            self.init(count: target.queryValue("n").flatMap { Int($0) }, last: last)
-        } else {
-            self.init()
-            foreign = query
-        }
+        self.init(query: String(link[link.index(after: question)..<end]))
+        if cursor.isEmpty { return nil }
     }
 
-    /// Whether a registry that knows no pages sent more than this one.
-    func isIgnored(in tags: [String]) -> Bool { tags.count > count ?? .max }
+    /// Whether a registry that sent this list knows no pages: it is longer than asked for, or goes back to the tag
+    /// after which it was to begin. What a registry did page is left in that registry's order.
+    func isIgnored(in tags: [String]) -> Bool {
+        tags.count > count ?? .max || last.map { tags.contains($0) } ?? false
+    }
 
     var query: String? {
-        if let foreign { return foreign }
-        let parts = [count.map { "n=\($0)" }, last.map { "last=\(Self.encoded($0))" }].compactMap { $0 }
+        let parts = (count.map { ["n=\($0)"] } ?? []) + cursor
         return parts.isEmpty ? nil : parts.joined(separator: "&")
     }
 
     /// Relative to this mirror (RFC 8288, as the spec asks), and to the same upstream.
     func link(_ path: String, namespace: String?) -> String {
-        let namespace = namespace.map { "&ns=\(Self.encoded($0))" } ?? ""
-        return "<\(path)?\(query ?? "")\(namespace)>; rel=\"next\""
+        let parts = [query, namespace.map { "ns=\(Self.encoded($0))" }].compactMap { $0 }
+        return "<\(path)?\(parts.joined(separator: "&"))>; rel=\"next\""
     }
 
     /// This page of a sorted list, and the page after it if there is one.
