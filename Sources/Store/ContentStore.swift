@@ -48,9 +48,10 @@ package final class ContentStore: Sendable {
         ledger.committed = committed
         quarantine = Quarantine(layout: layout, limit: ledger.limit)
         capacity = Capacity(ledger, root: layout.root)
+        let totals = try database.totals()
         evictor = Evictor(
             layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, lease: configuration.lease,
-            now: now, logger: logger)
+            evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
         uses.start(after: try database.latestUse())
         measureOverhead()
     }

@@ -87,7 +87,13 @@ extension ContentStore {
 
     package func applyPins() async throws(StoreError) { try await database.pin(configuration.isPinned) }
 
+    /// The names under which the store's own totals are kept.
+    static let evictedBlobs = "evicted.blobs", evictedBytes = "evicted.bytes"
+
     package func writeDown(totals: [String: Int64]) async throws(StoreError) {
+        var totals = totals
+        let evicted = await evictor.evicted
+        if evicted.blobs > 0 { (totals[Self.evictedBlobs], totals[Self.evictedBytes]) = evicted }
         try await database.record(uses.takeAll())
         try await database.save(totals: totals)
         await database.truncateLog()

@@ -235,9 +235,17 @@ import Testing
                 try await scene.cache.blob(blob.digest, in: Scene.alpine)
             }
             await scene.stub.wait { $0.stalled == 1 }
-            await scene.clock.sleepers(1)
-            scene.clock.advance(by: .seconds(15))
-            guard case .unreachable(.httpResponseTimeout, _) = await refused?.error else {
+            // The fill's own deadline may begin to sleep only after that: time goes on until it has passed.
+            let time = Task {
+                while !Task.isCancelled {
+                    scene.clock.advance(by: .seconds(15))
+                    await Task.yield()
+                }
+            }
+            let error = await refused?.error
+            time.cancel()
+            await time.value
+            guard case .unreachable(.httpResponseTimeout, _) = error else {
                 return #expect(Bool(false), "no time-out")
             }
             #expect(try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes() == blob.bytes)

@@ -158,6 +158,18 @@ private let mebi: Int64 = 1 << 20
         try await scene.expectLaws(store)
     }
 
+    @Test func `what went is counted on over a restart`() async throws {
+        try await scene.life { store in _ = try await fill(store, 3) }
+        func shrink(_ configuration: inout StoreConfiguration) { configuration.maxSize = .bytes(mebi) }
+        let before = try await scene.life(shrink) { store in
+            await store.evictor.settle()
+            try await store.writeDown(totals: [:])
+            return try await store.figures().evictedBlobs
+        }
+        #expect(before > 0)
+        #expect(try await scene.open().figures().evictedBlobs == before)
+    }
+
     @Test func `a smaller limit is kept once the store settles`() async throws {
         let digests = try await scene.life { store in try await fill(store, 10) }
         let store = try scene.open {

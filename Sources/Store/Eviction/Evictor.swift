@@ -21,13 +21,14 @@ actor Evictor {
     private var last: Task<Void, Never>?
     private var trashed = 0
 
-    /// What went, since the start.
-    private(set) var evicted: (blobs: Int64, bytes: Int64) = (0, 0)
+    /// What went, earlier runs included.
+    private(set) var evicted: (blobs: Int64, bytes: Int64)
 
     init(
         layout: DiskLayout, database: MetadataDatabase, gate: DigestGate, capacity: Capacity, uses: UseRecorder,
-        lease: Duration, now: @escaping @Sendable () -> Int64, logger: Logger
+        lease: Duration, evicted: (blobs: Int64, bytes: Int64), now: @escaping @Sendable () -> Int64, logger: Logger
     ) {
+        self.evicted = evicted
         self.layout = layout
         self.database = database
         self.gate = gate
