@@ -37,6 +37,7 @@ package final class StubRegistry: Sendable {
     private let doors: Mutex<[StubDoor: any Channel]> = Mutex([:])
     private let connections: Mutex<[ObjectIdentifier: any Channel]> = Mutex([:])
     private let accepted = Mutex(0)
+    private let reserved: Mutex<[ReservedPort]> = Mutex([])
 
     private init(_ options: StubOptions) { self.options = options }
 
@@ -50,10 +51,12 @@ package final class StubRegistry: Sendable {
         return registry
     }
 
-    /// Resets what is open and frees the ports.
+    /// Resets what is open. The ports refuse connections from then on, and are nobody else's while this lives.
     package func stop() async {
+        let ports = [StubDoor.registry, .blobs, .tokens].map { port($0) }
         let listening = doors.withLock { Array($0.values) }
         for channel in listening { try? await channel.close() }  // closed already is as good
+        reserved.withLock { reserved in if reserved.isEmpty { reserved = ports.compactMap { ReservedPort($0) } } }
         for channel in connections.withLock({ Array($0.values) }) { channel.close(promise: nil) }
     }
 
