@@ -36,13 +36,14 @@ let package = Package(
         // Doors to C
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLinux"),
 
         // Words
         .target(name: "OCI", dependencies: ["COpenSSL"], swiftSettings: strict),
         .target(name: "HTTPSemantics", swiftSettings: strict),
 
         // Hands
-        .target(name: "Store", dependencies: ["OCI", grdb, logging, lifecycle], swiftSettings: strict),
+        .target(name: "Store", dependencies: ["OCI", "CLinux", grdb, logging, lifecycle], swiftSettings: strict),
         .target(
             name: "Upstream", dependencies: ["OCI", "HTTPSemantics", "CCurl", httpTypes, logging, lifecycle],
             swiftSettings: strict),

@@ -6,41 +6,92 @@ import Store
 import Upstream
 
 package struct BlobAnswer: Sendable {
-    package let reader: BlobReader
+    package enum Content: Sendable {
+        /// What to send of it.
+        case bytes(BlobReader, RequestedRange)
+        /// Nothing of what was asked for exists; bytes of the whole.
+        case unsatisfiable(size: Int64)
+        /// Several ranges, too far apart to be had as one: ask for them one by one.
+        case scattered
+    }
+
+    package let content: Content
     package let status: CacheStatus
     /// This request began the transfer: its bytes are counted as sent as they came.
     package let beganFill: Bool
 }
 
 extension PullThroughCache {
+    /// What a request asks for of a blob of so many bytes.
+    package typealias RangeReading = @Sendable (_ size: Int64) -> RequestedRange
+
+    /// Several ranges of what is not wholly here are had as one that covers them, if it is no larger than this.
+    static let largestCover: Int64 = 8 << 20
+
+    /// - Parameter range: nil where the request has none.
     /// - Throws: a refusal; the blob was not sent in part.
-    package func blob(_ digest: Digest, in repository: Repository) async throws(Refusal) -> BlobAnswer {
+    package func blob(
+        _ digest: Digest, in repository: Repository, range: RangeReading? = nil
+    ) async throws(Refusal) -> BlobAnswer {
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: true)
         var asked: CacheStatus?
+        var range = range
         while true {
-            switch try await step(key, digest, in: repository) {
+            switch try await step(key, digest, in: repository, range) {
             case .stored(let file):
                 store.recordUse(digest, lease: false)
-                return BlobAnswer(reader: BlobReader(stored: file), status: asked ?? .hit, beganFill: false)
-            case .follow(let fill, let isMine):
-                do throws(PullThroughError) {
-                    let writer = try await fill.opened()
-                    store.recordUse(digest, lease: false)
-                    return BlobAnswer(
-                        reader: BlobReader(following: fill, through: writer),
-                        status: .miss(200, isStored: true, isCollapsed: !isMine), beganFill: isMine)
-                } catch {
-                    // Another repository's failure says nothing about this one: ask for ourselves.
-                    if fill.source != repository { continue }
-                    remember(error, for: key)
-                    throw .missed(error, isCollapsed: !isMine)
-                }
+                let wish = Wish(range, size: file.size, isStored: true)
+                return answer(wish, asked ?? .hit, beganFill: false) { BlobReader(stored: file) }
+            case .answered(let wish): return answer(wish, asked ?? .hit, beganFill: false) { nil }
+            case .follow(let fill, let id, let isMine):
+                if let answer = try await follow(fill, as: id, isMine: isMine, key, range) { return answer }
+            case .wait(let task): await task.value
             case .askForLink:
                 try await confirmLink(key)
                 asked = .confirmed
+            case .askForSize:
+                // Where the upstream tells no size there is no telling what a range means: then all of it is sent.
+                if try await confirmLink(key).size == nil { range = nil }
             case .refused(let refusal): throw refusal
             }
         }
+    }
+
+    /// - Returns: nil if it was another's fill and came to nothing: to be tried again for oneself.
+    private func follow(
+        _ fill: Fill, as id: Int, isMine: Bool, _ key: NegativeCache.Key, _ range: RangeReading?
+    ) async throws(Refusal) -> BlobAnswer? {
+        do throws(PullThroughError) {
+            guard case .shown(let writer) = try await fill.opened(for: id) else {
+                fill.leave(id)
+                return nil
+            }
+            store.recordUse(fill.digest, lease: false)
+            let reader = BlobReader(following: fill, as: id, through: writer)
+            // Only now is the size an upstream's word.
+            let wish = writer.announced.map { Wish(range, size: $0, isStored: false) } ?? .send(.whole)
+            fill.want(id, wish.demand)
+            let status = CacheStatus.miss(200, isStored: !reader.isPassing, isCollapsed: !isMine)
+            return answer(wish, status, beganFill: isMine) { reader }
+        } catch {
+            fill.leave(id)
+            // Another repository's failure says nothing about this one: ask for ourselves.
+            if fill.source != key.repository { return nil }
+            remember(error, for: key)
+            throw .missed(error, isCollapsed: !isMine)
+        }
+    }
+
+    private func answer(
+        _ wish: Wish, _ status: CacheStatus, beganFill: Bool, _ reader: () -> BlobReader?
+    ) -> BlobAnswer {
+        let content: BlobAnswer.Content =
+            switch (wish, reader()) {
+            case (.send(let range), let reader?): .bytes(reader, range)
+            case (.nothing(let size), _): .unsatisfiable(size: size)
+            case (.tooScattered, _), (.send, nil): .scattered
+            }
+        return BlobAnswer(content: content, status: status, beganFill: beganFill)
     }
 
     /// `HEAD`: never a transfer. Answered here if it is stored, in flight, or was answered before; else the upstream
@@ -52,9 +103,7 @@ extension PullThroughCache {
         let knowledge = try await known(digest, in: repository)
         if knowledge.isLinked, let size = knowledge.storedSize { return (size, .hit) }
         if let size = knowledge.answeredSize { return (size, .hit) }
-        if let fill = fill(of: digest), isShown(fill, in: repository, knowledge),
-            let size = fill.progress.size
-        {
+        if let fill = fill(of: digest), isShown(fill, in: repository, knowledge), let size = fill.confirmedSize {
             return (size, .miss(200, isCollapsed: true))
         }
         try remembered(key)
@@ -65,15 +114,21 @@ extension PullThroughCache {
 
     private enum Step {
         case stored(BlobFile)
-        case follow(Fill, isMine: Bool)
+        case follow(Fill, as: Int, isMine: Bool)
+        /// Nothing needs to be sent.
+        case answered(Wish)
+        /// A fill is on its way out, and another cannot begin before.
+        case wait(Task<Void, Never>)
         /// The content is here or on its way, but this repository has not been shown to have it.
         case askForLink
+        /// What a range means depends on it.
+        case askForSize
         case refused(Refusal)
     }
 
     /// Lookup, join and start are one turn of the digest, so it has at most one fill. No upstream is waited for in it.
     private func step(
-        _ key: NegativeCache.Key, _ digest: Digest, in repository: Repository
+        _ key: NegativeCache.Key, _ digest: Digest, in repository: Repository, _ range: RangeReading?
     ) async throws(Refusal) -> Step {
         do throws(PullThroughError) {
             return try await store.gate.turn(digest) { () async throws(PullThroughError) in
@@ -81,7 +136,7 @@ extension PullThroughCache {
                     try await store.knowledge(of: digest, in: repository)
                 }
                 if let fill = fill(of: digest) {
-                    if isShown(fill, in: repository, knowledge) { return .follow(fill, isMine: false) }
+                    if isShown(fill, in: repository, knowledge) { return try join(fill, from: repository, range) }
                     return unknowns.refusal(for: key, at: now()).map(Step.refused) ?? .askForLink
                 }
                 if let size = knowledge.storedSize {
@@ -94,7 +149,7 @@ extension PullThroughCache {
                     if let file { return .stored(file) }
                 }
                 if let refusal = unknowns.refusal(for: key, at: now()) { return .refused(refusal) }
-                return .follow(try start(digest, from: repository), isMine: true)
+                return try start(digest, from: repository, answeredSize: knowledge.answeredSize, range)
             }
         } catch {
             throw .missed(error)
@@ -109,25 +164,41 @@ extension PullThroughCache {
         return knowledge.isLinked && !isPrivate
     }
 
-    /// Begins a fill that nothing but its own end stops, or, before it has anything to show, its first-byte timeout.
-    private func start(_ digest: Digest, from repository: Repository) throws(PullThroughError) -> Fill {
-        let registry = try registry(of: repository)
-        let fill = Fill(digest, from: repository, at: now())
-        enter(fill) {
-            Task {
-                let deadline = Task {
-                    // The sleep fails only when the fill ends first.
-                    if (try? await self.clock.sleep(for: registry.configuration.firstByteTimeout)) != nil {
-                        fill.expire { self.retire(fill) }
-                    }
-                }
-                await fill.run(from: registry, into: self.store, statistics: self.statistics, logger: self.logger) {
-                    self.retire(fill)
-                }
-                deadline.cancel()
-            }
+    private func join(
+        _ fill: Fill, from repository: Repository, _ range: RangeReading?
+    ) throws(PullThroughError) -> Step {
+        var demand = Demand.whole
+        if let range {
+            let wish = fill.size.map { Wish(range, size: $0, isStored: false) }
+            if let wish, !wish.needsBytes { return .answered(wish) }
+            demand = wish?.demand ?? .undecided
         }
-        return fill
+        let source = Fill.Source(registry: try registry(of: repository), repository: repository)
+        if let id = fill.join(source, demand) { return .follow(fill, as: id, isMine: false) }
+        return task(of: fill).map(Step.wait) ?? .askForLink
+    }
+
+    private func start(
+        _ digest: Digest, from repository: Repository, answeredSize: Int64?, _ range: RangeReading?
+    ) throws(PullThroughError) -> Step {
+        let source = Fill.Source(registry: try registry(of: repository), repository: repository)
+        var demand = Demand.whole
+        // `0-` is the whole in other words, whatever the size.
+        if let range, range(.max) != .part(0..<Int64.max, isOpenEnded: true) {
+            guard let answeredSize else { return .askForSize }
+            let wish = Wish(range, size: answeredSize, isStored: false)
+            if !wish.needsBytes { return .answered(wish) }
+            demand = wish.demand
+        }
+        let fill = Fill(
+            digest, from: source, size: demand == .whole ? nil : answeredSize,
+            policy: directory[repository.upstream]?.fills ?? FillPolicy(), isSingleSource: isSuspect(digest), at: now(),
+            Fill.Surroundings(
+                store: store, clock: clock, statistics: statistics, logger: logger,
+                retire: { [weak self] in self?.retire($0) }, suspect: { [weak self] in self?.suspect($0, $1) }))
+        guard let id = fill.join(source, demand) else { return .askForLink }
+        begin(fill)
+        return .follow(fill, as: id, isMine: true)
     }
 
     /// Asks the upstream by HEAD whether the repository has the blob, and links it if so.
@@ -160,6 +231,37 @@ extension PullThroughCache {
             }
         } catch {
             throw .missed(error)
+        }
+    }
+}
+
+/// What is to be sent, now that the size is known.
+private enum Wish {
+    case send(RequestedRange)
+    case nothing(size: Int64)
+    case tooScattered
+
+    /// - Parameter isStored: all of it is here: several ranges are answered with the whole then.
+    init(_ range: PullThroughCache.RangeReading?, size: Int64, isStored: Bool) {
+        switch range?(size) ?? .whole {
+        case .unsatisfiable: self = .nothing(size: size)
+        case .multiple where isStored: self = .send(.whole)
+        case .multiple(let ranges):
+            let cover = (ranges.map(\.lowerBound).min() ?? 0)..<(ranges.map(\.upperBound).max() ?? 0)
+            let isSmall = cover.count <= PullThroughCache.largestCover
+            self = isSmall ? .send(.part(cover, isOpenEnded: false)) : .tooScattered
+        case let requested: self = .send(requested)
+        }
+    }
+
+    var needsBytes: Bool { if case .send = self { true } else { false } }
+
+    var demand: Demand {
+        switch self {
+        case .send(.part(let range, isOpenEnded: true)) where range.lowerBound > 0: .openEnded(from: range.lowerBound)
+        case .send(.part(let range, isOpenEnded: false)): .part(range)
+        case .send: .whole
+        case .nothing, .tooScattered: .undecided
         }
     }
 }

@@ -13,28 +13,32 @@ package final class BlobReader: Sendable {
     package let digest: Digest
     /// Bytes; nil while nobody knows.
     package let size: Int64?
+    /// It passes through without being kept: what does not begin with its first byte is never verified.
+    package let isPassing: Bool
     private let landing: Landing
-    private let fill: Fill?
+    private let following: (fill: Fill, id: Int)?
     private let duplicate: @Sendable () throws(StoreError) -> CInt
 
     init(stored file: BlobFile) {
         digest = file.digest
         size = file.size
+        isPassing = false
         landing = Landing(complete: file.size)
-        fill = nil
+        following = nil
         duplicate = { () throws(StoreError) in try file.duplicate() }
     }
 
-    init(following fill: Fill, through writer: IngestWriter) {
+    /// - Parameter id: the follower's number, given up with this reader.
+    init(following fill: Fill, as id: Int, through writer: IngestWriter) {
         digest = fill.digest
         size = writer.announced
+        isPassing = writer.window != nil
         landing = writer.landing
-        self.fill = fill
+        following = (fill, id)
         duplicate = { () throws(StoreError) in try writer.duplicate() }
-        fill.join()
     }
 
-    deinit { fill?.leave() }
+    deinit { following?.fill.leave(following?.id ?? 0) }
 
     /// Whether its bytes are still coming, or not yet known to be good.
     package var isInFlight: Bool { landing.ending == nil }
@@ -44,18 +48,21 @@ package final class BlobReader: Sendable {
         do throws(StoreError) { return try duplicate() } catch { throw PullThroughError(error) }
     }
 
-    /// How many bytes from the start may be read now; if fewer than `atLeast`, and nothing has ended, `call` runs
-    /// once when there are more, through `execute`, together with all others of the same `group`.
+    /// Up to which offset bytes may be read now from `offset` on; if that is before `atLeast`, and nothing has ended,
+    /// `call` runs once when there are more, through `execute`, together with all others of the same `group`. All that
+    /// is before `offset` has been read.
     ///
     /// - Parameter isPiece: a closed range, which its client checks itself; else the last bytes are held back until
     ///   they are verified.
     package func view(
-        atLeast: Int64, isPiece: Bool, group: ObjectIdentifier,
+        from offset: Int64, atLeast: Int64, isPiece: Bool, group: ObjectIdentifier,
         execute: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
         orCall call: @escaping @Sendable () -> Void
     ) -> (available: Int64, ending: Ending?) {
+        if let following, landing.ending == nil { following.fill.moved(following.id, to: offset) }
         let view = landing.view(
-            atLeast: atLeast, as: isPiece ? .piece : .whole, wake: WakeGroup(id: group, execute: execute), orCall: call)
+            offset: offset, atLeast: atLeast, as: isPiece ? .piece : .whole,
+            wake: WakeGroup(id: group, execute: execute), orCall: call)
         switch view.ending {
         case .complete(let size): return (view.available, .complete(size: size))
         case .broken: return (view.available, .broken)

@@ -50,7 +50,7 @@ extension PullThroughCache {
         return Figures(
             storage: Figures.Storage(
                 used: storage.ledger.used, limit: storage.ledger.limit, free: storage.free,
-                pinned: storage.stored.pinnedBytes, partial: storage.ledger.reserved,
+                pinned: storage.stored.pinnedBytes, partial: storage.ledger.reserved + storage.ledger.partial,
                 blobs: storage.stored.blobs, manifests: storage.stored.manifests, tags: storage.stored.tags,
                 quarantined: storage.quarantined, evictedBlobs: storage.evictedBlobs,
                 evictedBytes: storage.evictedBytes),

@@ -1,4 +1,4 @@
-// One transfer of one digest from an upstream into the store, followed by any number of clients.
+// One transfer of one digest into the store, over any number of connections, followed by any number of clients.
 
 import HTTPSemantics
 import Logging
@@ -7,163 +7,277 @@ import Store
 import Synchronization
 import Upstream
 
-/// It outlives its clients: what was begun is finished, and the last to leave ends nothing. It ends as a committed
-/// blob or not at all; its followers see the landing end as complete or broken.
+/// The hands and ears of a `FillState`: it tells that what happened and carries out what it decides. It outlives its
+/// clients, and ends as a committed blob, as a partial file to go on from, or not at all; its followers see the landing
+/// end as complete or broken.
 package final class Fill: Sendable {
+    /// Where it may be asked for.
+    struct Source: Sendable {
+        let registry: UpstreamRegistry
+        let repository: Repository
+    }
+
+    /// What it needs of the house.
+    struct Surroundings: Sendable {
+        let store: ContentStore
+        let clock: any Clock<Duration>
+        let statistics: Statistics
+        let logger: Logger
+        /// Takes it out of the table: nobody finds it any more.
+        let retire: @Sendable (Fill) -> Void
+        /// Its bytes were wrong and came from several endpoints: one of them lies, or its last one was right again.
+        let suspect: @Sendable (Digest, Bool) -> Void
+    }
+
+    enum Opening: Sendable {
+        case shown(IngestWriter)
+        /// There is no room, and this fill serves another: begin one's own.
+        case tryAgain
+    }
+
+    struct State {
+        var machine: FillState
+        var sources: [Source]
+        var writer: IngestWriter?
+        var connections: [Int: FillConnection] = [:]
+        var contributions = Contributions()
+        var opening: Result<IngestWriter, PullThroughError>?
+        var awaitingOpening: [CheckedContinuation<Void, Never>] = []
+        var outcome: FillState.Outcome?
+        var awaitingOutcome: CheckedContinuation<Void, Never>?
+        /// Connections that have not reported their end, and the making of the file.
+        var underWay = 0
+        var awaitingRest: CheckedContinuation<Void, Never>?
+        var alarm: (task: Task<Void, Never>, at: Duration)?
+        var lastFollower = 0
+        /// It has come to nothing, and will be gone soon.
+        var isClosed = false
+        /// The only endpoint that may be asked, once it is known, if bytes of several were wrong the last time.
+        var onlyEndpoint: String?
+    }
+
     package let digest: Digest
-    /// Through which repository it is asked for: the first asker's.
+    /// Through which repository it was asked for first.
     package let source: Repository
     /// Unix time, milliseconds.
     package let startedAt: Int64
+    let state: Mutex<State>
+    let around: Surroundings
+    let isSingleSource: Bool
+    let uptime: @Sendable () -> Duration
+    let firstByteTimeout: Duration
+    private let isResumed: Bool
 
-    private enum Opening {
-        case waiting([CheckedContinuation<Result<IngestWriter, PullThroughError>, Never>])
-        case decided(Result<IngestWriter, PullThroughError>)
-    }
-
-    private struct State {
-        var opening = Opening.waiting([])
-        var transfer: (any Transfer)?
-        var followers = 0
-    }
-
-    private let state = Mutex(State())
-
-    init(_ digest: Digest, from source: Repository, at now: Int64) {
+    /// - Parameters:
+    ///   - size: bytes, if an upstream has told.
+    ///   - isSingleSource: whether all of it must come from one endpoint.
+    init(
+        _ digest: Digest, from source: Source, size: Int64?, policy: FillPolicy, isSingleSource: Bool, at now: Int64,
+        _ around: Surroundings
+    ) {
         self.digest = digest
-        self.source = source
+        self.source = source.repository
+        self.around = around
+        self.isSingleSource = isSingleSource
         startedAt = now
+        firstByteTimeout = source.registry.configuration.firstByteTimeout
+        uptime = stopwatch(around.clock)
+        let partial = around.store.partial(of: digest).flatMap { size == nil || size == $0.size ? $0 : nil }
+        isResumed = partial != nil
+        var machine = FillState(policy: policy, size: partial?.size ?? size, landed: partial?.extents ?? Extents())
+        machine.addSource(endpoints: source.registry.configuration.endpoints.count, isFirst: true)
+        state = Mutex(State(machine: machine, sources: [source]))
     }
 
-    /// Waits until a status line may be sent: the upstream has answered, and a blob no larger than what is held back
-    /// is verified whole, so that a mismatch is still an honest 404.
-    func opened() async throws(PullThroughError) -> IngestWriter {
-        let result = await withCheckedContinuation { continuation in
-            let decided: Result<IngestWriter, PullThroughError>? = state.withLock { state in
-                switch state.opening {
-                case .decided(let result): return result
-                case .waiting(let waiters):
-                    state.opening = .waiting(waiters + [continuation])
-                    return nil
-                }
-            }
-            if let decided { continuation.resume(returning: decided) }
+    /// Transfers, verifies and commits. Never throws: who follows is told by the opening and by the landing. It leaves
+    /// the table after a commit, so that everybody finds one or the other.
+    func run() async {
+        tick()
+        switch await outcome() {
+        case .whole: await finish()
+        case .kept:
+            let words = "\(source.upstream): the transfer was given up"
+            await stop(.unreachable(.proxyInternalError, words), keep: true)
+        case .failed(let error, let isLie):
+            log(error)
+            await stop(error, keep: !isLie)
         }
-        return try result.get()
+        await rest()
     }
 
-    /// Transfers, verifies and commits. Never throws: who follows is told by the opening and by the landing.
-    ///
-    /// - Parameter retire: takes the fill out of the table. It runs before a failure is told, so that nobody joins
-    ///   what has failed, and after a commit, so that everybody finds one or the other.
-    func run(
-        from registry: UpstreamRegistry, into store: ContentStore, statistics: Statistics, logger: Logger,
-        retire: @Sendable () -> Void
-    ) async {
-        do throws(PullThroughError) {
-            let sink = FillSink { statistics.received($0) }
-            let writer = try await begin(sink, registry, store)
-            do throws(PullThroughError) {
-                try await sink.end()
-                let size = try await verified(writer, store)
-                writer.complete(size: size)
-                decide(.success(writer))
-                try await restated { () async throws(StoreError) in
-                    try await store.commit(
-                        writer, size: size, linkedTo: [source],
-                        broughtBy: registry.configuration.credentials == nil ? nil : source.upstream)
-                }
-            } catch {
-                retire()
-                writer.breakOff()
-                throw error
-            }
-        } catch {
-            retire()
-            decide(.failure(error))
-            return log(error, logger)
-        }
-        retire()
-    }
+    // MARK: Its end
 
-    /// Asks the upstream, makes room, and lets followers in as soon as they may be.
-    private func begin(
-        _ sink: FillSink, _ registry: UpstreamRegistry, _ store: ContentStore
-    ) async throws(PullThroughError) -> IngestWriter {
-        let transfer: any Transfer
-        do throws(UpstreamError) {
-            transfer = try await registry.blob(source.name, digest, into: sink)
-        } catch {
-            throw PullThroughError(error, of: source.upstream)
-        }
-        state.withLock { $0.transfer = transfer }
-        let size = sink.head?.size
+    private func finish() async {
+        guard let writer = state.withLock({ $0.writer }) else { return }
         do throws(StoreError) {
-            let writer = try await store.ingest(digest, size: size)
-            sink.start(writing: writer, from: transfer)
-            if size.map({ $0 > Landing.heldBack }) ?? true { decide(.success(writer)) }
-            return writer
+            let size = try await writer.verify()
+            writer.complete(size: size)
+            decide(.success(writer))
+            if !state.withLock({ $0.machine.isPassing }) {
+                let (repositories, broughtBy) = linked
+                try await around.store.commit(writer, size: size, linkedTo: repositories, broughtBy: broughtBy)
+                around.suspect(digest, false)
+            }
+            around.retire(self)
         } catch {
-            transfer.cancel()
-            throw PullThroughError(error)
+            log(PullThroughError(error))
+            if case .digestMismatch = error { await blame(error, writer) }
+            await stop(PullThroughError(error), keep: false)
         }
     }
 
-    private func verified(_ writer: IngestWriter, _ store: ContentStore) async throws(PullThroughError) -> Int64 {
-        do throws(StoreError) {
-            return try await writer.verify()
-        } catch {
-            if case .digestMismatch = error { await store.quarantine(writer) }
-            throw PullThroughError(error)
+    /// What was asked and answered for it, and whose credentials that took.
+    private var linked: (repositories: [Repository], broughtBy: String?) {
+        state.withLock { state in
+            let given = state.contributions.repositories.union([source])
+            let taking = state.sources.first {
+                given.contains($0.repository) && $0.registry.configuration.credentials != nil
+            }
+            return (Array(given), taking?.repository.upstream)
         }
     }
 
-    /// The first-byte timeout has passed. If nobody could be let in yet (no answer, no room, or a small blob that
-    /// trickles and must be verified whole) it is given up: clients leave at 30 s, and an honest 404 sends them
-    /// elsewhere.
-    func expire(retire: () -> Void) {
-        let (isWaiting, transfer) = state.withLock { state in
-            if case .waiting = state.opening { return (true, state.transfer) }
-            return (false, nil)
+    /// Every contributor is suspect, but only one that sent all of it is marked: among several, and in a file that lay
+    /// here over a restart, the fault may be anybody's.
+    private func blame(_ error: StoreError, _ writer: IngestWriter) async {
+        let (contributions, sources) = state.withLock { ($0.contributions, $0.sources) }
+        around.logger.warning(
+            "the bytes do not match the digest: nothing of them is kept",
+            metadata: ["digest": "\(digest)", "from": "\(contributions.summary)", "resumed": "\(isResumed)"])
+        if isResumed {
+            // It is fetched once more from nothing.
+        } else if let endpoint = contributions.onlyEndpoint {
+            for source in sources { source.registry.distrust(endpoint, .refused("\(error)")) }
+        } else {
+            around.suspect(digest, true)
         }
-        guard isWaiting else { return }
-        retire()
-        decide(.failure(.unreachable(.httpResponseTimeout, "\(source.upstream): no answer in time")))
-        transfer?.cancel()
+        await around.store.quarantine(writer)
     }
 
-    /// Only the first decision counts: a failure after the opening is told by the landing.
-    private func decide(_ result: Result<IngestWriter, PullThroughError>) {
-        let waiters: [CheckedContinuation<Result<IngestWriter, PullThroughError>, Never>] = state.withLock { state in
-            guard case .waiting(let waiters) = state.opening else { return [] }
-            state.opening = .decided(result)
-            return waiters
+    /// It leaves the table only when its file is out of the way of the next fill's; until then nobody joins it.
+    private func stop(_ error: PullThroughError, keep: Bool) async {
+        let writer = state.withLock { state in
+            state.isClosed = true
+            return state.writer
         }
-        for waiter in waiters { waiter.resume(returning: result) }
+        decide(.failure(error))
+        writer?.stop()
+        await rest()
+        if let writer = state.withLock({ $0.writer }) {
+            if keep { await around.store.keep(writer) } else { await around.store.discard(writer) }
+        }
+        around.retire(self)
     }
 
-    private func log(_ error: PullThroughError, _ logger: Logger) {
+    private func outcome() async -> FillState.Outcome {
+        await withCheckedContinuation { continuation in
+            let isOver = state.withLock { state in
+                if state.outcome == nil { state.awaitingOutcome = continuation }
+                return state.outcome != nil
+            }
+            if isOver { continuation.resume() }
+        }
+        return state.withLock { state in
+            state.alarm?.task.cancel()
+            return state.outcome ?? .kept
+        }
+    }
+
+    /// Waits until no connection is left.
+    private func rest() async {
+        await withCheckedContinuation { continuation in
+            let isQuiet = state.withLock { state in
+                if state.underWay > 0 { state.awaitingRest = continuation }
+                return state.underWay == 0
+            }
+            if isQuiet { continuation.resume() }
+        }
+    }
+
+    private func log(_ error: PullThroughError) {
         let metadata: Logger.Metadata = [
             "digest": "\(digest)", "upstream": "\(source.upstream)", "repository": "\(source.name)",
             "error": "\(error.message)",
         ]
         if error.isFailure {
-            logger.warning("fill failed", metadata: metadata)
+            around.logger.warning("fill failed", metadata: metadata)
         } else {
-            logger.debug("blob unknown", metadata: metadata)
+            around.logger.debug("blob unknown", metadata: metadata)
         }
     }
 
     // MARK: Followers
 
-    func join() { state.withLock { $0.followers += 1 } }
-    func leave() { state.withLock { $0.followers -= 1 } }
+    /// - Returns: the follower's number; nil if it takes no more.
+    func join(_ source: Source, _ demand: Demand) -> Int? {
+        let now = uptime()
+        let id: Int? = state.withLock { state in
+            guard !state.isClosed, state.machine.join(state.lastFollower + 1, demand, at: now) else { return nil }
+            state.lastFollower += 1
+            if !isSingleSource, !state.sources.contains(where: { $0.repository == source.repository }) {
+                state.sources.append(source)
+                state.machine.addSource(endpoints: source.registry.configuration.endpoints.count, isFirst: false)
+            }
+            return state.lastFollower
+        }
+        if id != nil { tellTickets() }
+        return id
+    }
+
+    /// The follower knows now what he wants.
+    func want(_ id: Int, _ demand: Demand) {
+        change { machine, now in
+            machine.want(id, demand, at: now)
+            return machine.tick(firstByteBy: firstByteTimeout, at: now)
+        }
+    }
+
+    func moved(_ id: Int, to offset: Int64) { change { $0.moved(id, to: offset, at: $1) } }
+
+    func leave(_ id: Int) {
+        change { $0.left(id, at: $1) }
+        tellTickets()
+    }
+
+    /// Whether somebody waits for it decides its place among those who want a connection.
+    private func tellTickets() {
+        let (connections, isFollowed) = state.withLock { (Array($0.connections.values), !$0.machine.followers.isEmpty) }
+        for connection in connections { connection.update(isFollowed: isFollowed) }
+    }
+
+    /// Waits until a status line may be sent: an upstream has answered, and a blob no larger than what is held back is
+    /// verified whole, so that a mismatch is still an honest 404.
+    func opened(for follower: Int) async throws(PullThroughError) -> Opening {
+        await withCheckedContinuation { continuation in
+            let isDecided = state.withLock { state in
+                if state.opening == nil { state.awaitingOpening.append(continuation) }
+                return state.opening != nil
+            }
+            if isDecided { continuation.resume() }
+        }
+        let (opening, isServed) = state.withLock { ($0.opening, $0.machine.followers.contains(follower)) }
+        guard let writer = try opening?.get(), isServed else { return .tryAgain }
+        return .shown(writer)
+    }
+
+    /// Only the first decision counts: a failure after the opening is told by the landing.
+    func decide(_ result: Result<IngestWriter, PullThroughError>) {
+        let waiters = state.withLock { state in
+            guard state.opening == nil else { return [CheckedContinuation<Void, Never>]() }
+            state.opening = result
+            defer { state.awaitingOpening = [] }
+            return state.awaitingOpening
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Bytes of the whole: what is known, and what an upstream has confirmed in this fill.
+    var size: Int64? { state.withLock { $0.machine.size } }
+    var confirmedSize: Int64? { state.withLock { $0.machine.witness.isConfirmed ? $0.machine.size : nil } }
 
     /// A look at the transfer. Bytes.
     package var progress: (received: Int64, size: Int64?, followers: Int) {
-        let (opening, followers) = state.withLock { ($0.opening, $0.followers) }
-        guard case .decided(.success(let writer)) = opening else { return (0, nil, followers) }
-        return (writer.landing.landed, writer.announced, followers)
+        state.withLock { ($0.writer?.landing.landed ?? 0, $0.machine.size, $0.machine.followers.count) }
     }
 }
 
@@ -172,4 +286,10 @@ func restated<Value: Sendable>(
     _ body: () async throws(StoreError) -> Value
 ) async throws(PullThroughError) -> Value {
     do throws(StoreError) { return try await body() } catch { throw PullThroughError(error) }
+}
+
+/// Time since the call, by any clock.
+func stopwatch<C: Clock>(_ clock: C) -> @Sendable () -> Duration where C.Duration == Duration {
+    let start = clock.now
+    return { start.duration(to: clock.now) }
 }

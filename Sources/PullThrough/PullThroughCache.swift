@@ -17,8 +17,18 @@ package final class PullThroughCache: Sendable {
     let clock: any Clock<Duration>
     let logger: Logger
 
-    /// At most one fill a digest; changed only in that digest's turn, or by a fill that has ended.
-    private let fills = Mutex<[Digest: (fill: Fill, task: Task<Void, Never>)]>([:])
+    private struct Fills {
+        /// At most one a digest; entered only in that digest's turn. Who finds one here may follow it.
+        var open: [Digest: Fill] = [:]
+        /// All that have not ended yet, those that take no more followers too.
+        var tasks: [ObjectIdentifier: (fill: Fill, task: Task<Void, Never>)] = [:]
+        /// Digests whose last bytes were wrong and came from several endpoints.
+        var suspects: Set<Digest> = []
+    }
+
+    /// So many suspects are remembered.
+    private static let mostSuspects = 10_000
+    private let fills = Mutex(Fills())
     let unknowns = NegativeCache()
     let linkFlights = SingleFlight<NegativeCache.Key, Result<Int64?, PullThroughError>>()
     let manifestFlights = SingleFlight<NegativeCache.Key, Result<Fetched, PullThroughError>>()
@@ -58,14 +68,49 @@ package final class PullThroughCache: Sendable {
         }
     }
 
-    func fill(of digest: Digest) -> Fill? { fills.withLock { $0[digest]?.fill } }
-    /// The fill is in the table before it can leave it: `start` runs under the lock, and leaving takes the lock.
-    func enter(_ fill: Fill, start: () -> Task<Void, Never>) { fills.withLock { $0[fill.digest] = (fill, start()) } }
-    func retire(_ fill: Fill) { fills.withLock { if $0[fill.digest]?.fill === fill { $0[fill.digest] = nil } } }
+    func fill(of digest: Digest) -> Fill? { fills.withLock { $0.open[digest] } }
 
-    /// Waits for the fills of this moment to end; they do soon once their transport has stopped.
+    /// Ends with the fill; nil if that has ended.
+    func task(of fill: Fill) -> Task<Void, Never>? { fills.withLock { $0.tasks[ObjectIdentifier(fill)]?.task } }
+
+    /// Begins a fill that nothing but its own end stops, in its digest's turn.
+    func begin(_ fill: Fill) {
+        // Under the lock: it is in the table before it can leave it.
+        fills.withLock { fills in
+            fills.open[fill.digest] = fill
+            let task = Task {
+                await fill.run()
+                self.fills.withLock { $0.tasks[ObjectIdentifier(fill)] = nil }
+            }
+            fills.tasks[ObjectIdentifier(fill)] = (fill, task)
+        }
+    }
+
+    func retire(_ fill: Fill) {
+        fills.withLock { if $0.open[fill.digest] === fill { $0.open[fill.digest] = nil } }
+    }
+
+    func isSuspect(_ digest: Digest) -> Bool { fills.withLock { $0.suspects.contains(digest) } }
+
+    func suspect(_ digest: Digest, _ isSuspect: Bool) {
+        fills.withLock { fills in
+            if !isSuspect {
+                fills.suspects.remove(digest)
+            } else if fills.suspects.count < Self.mostSuspects {
+                fills.suspects.insert(digest)
+            }
+        }
+    }
+
+    /// Waits for the fills of this moment to end.
     package func settle() async {
-        for (_, task) in fills.withLock({ Array($0.values) }) { await task.value }
+        for (_, task) in fills.withLock({ Array($0.tasks.values) }) { await task.value }
+    }
+
+    /// The program ends: the fills of this moment end too, and what they have is kept.
+    package func cease() async {
+        for (fill, _) in fills.withLock({ Array($0.tasks.values) }) { fill.cease() }
+        await settle()
     }
 
     /// Remembers the upstream's own word that there is no such thing.
@@ -79,7 +124,9 @@ package final class PullThroughCache: Sendable {
     }
 
     /// The transfers of this moment.
-    package var inFlight: [Fill] { fills.withLock { $0.values.map(\.fill) }.sorted { $0.startedAt < $1.startedAt } }
+    package var inFlight: [Fill] {
+        fills.withLock { $0.tasks.values.map(\.fill) }.sorted { $0.startedAt < $1.startedAt }
+    }
 
 }
 

@@ -41,6 +41,10 @@ package enum PullThroughError: Error, Equatable, Sendable {
             case .incomplete(let received, let expected):
                 .unreachable(
                     .httpResponseIncomplete, "\(upstream): the body ended after \(received) of \(expected) bytes")
+            case .unsatisfiable(let size):
+                .unusable(
+                    "\(upstream): the range asked for is beyond the end"
+                        + (size.map { ", which it says is at \($0) bytes" } ?? ""))
             case .cancelled: .unreachable(.proxyInternalError, "\(upstream): the request was given up")
             }
     }

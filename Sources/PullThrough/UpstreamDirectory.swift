@@ -25,10 +25,12 @@ package struct UpstreamDirectory: Sendable {
     package struct Entry: Sendable {
         package let registry: UpstreamRegistry
         package let policy: FreshnessPolicy
+        package let fills: FillPolicy
 
-        package init(registry: UpstreamRegistry, policy: FreshnessPolicy) {
+        package init(registry: UpstreamRegistry, policy: FreshnessPolicy, fills: FillPolicy = FillPolicy()) {
             self.registry = registry
             self.policy = policy
+            self.fills = fills
         }
     }
 

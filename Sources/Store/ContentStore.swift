@@ -13,6 +13,7 @@ package final class ContentStore: Sendable {
     let database: MetadataDatabase
     let uses = UseRecorder()
     let evictor: Evictor
+    let partials: Partials
     let quarantine: Quarantine
     let configuration: StoreConfiguration
     let now: @Sendable () -> Int64
@@ -36,7 +37,6 @@ package final class ContentStore: Sendable {
         layout = DiskLayout(root: configuration.root)
         try layout.make()
         lock = try DirectoryLock(layout.root)
-        for name in names(in: layout.ingest) { unlink(layout.ingest(name)) }
         for name in names(in: layout.trash) { unlink(layout.trash(name)) }
         let (database, committed) = try Self.openDatabase(layout, at: startedAt, logger: logger)
         self.database = database
@@ -48,9 +48,12 @@ package final class ContentStore: Sendable {
         ledger.committed = committed
         quarantine = Quarantine(layout: layout, limit: ledger.limit)
         capacity = Capacity(ledger, root: layout.root)
+        partials = Partials(layout: layout, database: database, capacity: capacity, logger: logger)
+        partials.recover(at: startedAt)
         let totals = try database.totals()
         evictor = Evictor(
-            layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, lease: configuration.lease,
+            layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, partials: partials,
+            lease: configuration.lease,
             evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
         uses.start(after: try database.latestUse())
         measureOverhead()
@@ -99,17 +102,6 @@ package final class ContentStore: Sendable {
 
     // MARK: Writing
 
-    /// Begins a blob's file, with room made and promised for it.
-    ///
-    /// - Parameter size: bytes as announced; nil if nobody said.
-    package func ingest(_ digest: Digest, size: Int64?) async throws(StoreError) -> IngestWriter {
-        let reservation = try await evictor.reserve(size ?? Reservation.step)
-        let path = layout.ingest(nextID())
-        return try await DiskQueue.run { () throws(StoreError) in
-            try IngestWriter(path: path, digest: digest, announced: size, reservation: reservation)
-        }
-    }
-
     /// Publishes a verified ingest, durably, and links it. The `fsync` runs before the digest's turn, rename and row
     /// inside it.
     ///
@@ -129,6 +121,8 @@ package final class ContentStore: Sendable {
 
     /// Keeps the bytes that turned out wrong where they can be looked at.
     package func quarantine(_ writer: IngestWriter) async {
+        // What only passes has holes, and no name to be moved by.
+        if writer.window != nil { return await discard(writer) }
         guard let ingest = writer.takeIngest() else { return }
         do throws(StoreError) {
             try quarantine.take(ingest, digest: writer.digest, id: nextID(), size: writer.landing.landed)
@@ -137,6 +131,7 @@ package final class ContentStore: Sendable {
         }
         writer.giveBackReservation()
         measureOverhead()
+        await forgetRow(of: writer)
     }
 
     /// Stores a manifest whose digest the caller computed, its link, and the tag it was learnt by.
@@ -146,10 +141,11 @@ package final class ContentStore: Sendable {
         _ manifest: NewManifest, in repository: Repository, tag: Tag?, broughtBy upstream: String? = nil
     ) async throws(StoreError) {
         let size = Int64(manifest.bytes.count)
-        let writer = try await ingest(manifest.digest, size: size)
+        // Anew: nobody hashes here what may have been kept.
+        let writer = try await begin(manifest.digest, size: size)
         try await DiskQueue.run { () throws(StoreError) in
             let result: Result<Void, StoreError> = manifest.bytes.withUnsafeBytes { bytes in
-                do throws(StoreError) { return .success(try writer.append(bytes)) } catch { return .failure(error) }
+                Result { () throws(StoreError) in try writer.write(bytes, at: 0) }
             }
             try result.get()
             try writer.sync()
@@ -217,6 +213,8 @@ package final class ContentStore: Sendable {
             try await DiskQueue.run { () throws(StoreError) in _ = unlink(name) }
             throw error
         }
+        // Kept of another transfer of the same: its row has just gone.
+        await partials.drop(digest)
     }
 
     private func drop(damaged digest: Digest, isThere: Bool) async throws(StoreError) {

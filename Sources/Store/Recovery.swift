@@ -102,6 +102,7 @@ extension ContentStore {
             let earlier = try await database.insert(
                 blob: digest, size: file.size, at: uses.stamp(now()), linkedTo: [], broughtBy: Self.nobody)
             capacity.change { $0.committed += onDisk(file.size) - onDisk(earlier ?? 0) }
+            await partials.drop(digest)
             logger.info("adopted a file without a row", metadata: ["digest": "\(digest)"])
         }
     }

@@ -46,6 +46,7 @@ package struct Upkeep: Service {
         await attempt("write down uses") { () async throws(StoreError) in
             try await store.writeDown(totals: totals())
         }
+        await store.partials.removeForgotten(at: store.now())
         await store.evictor.settle()
     }
 

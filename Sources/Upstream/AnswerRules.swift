@@ -18,8 +18,7 @@ struct AnswerRules: Sendable {
             return .unreachable(.proxyLoopDetected, "\(origin) leads back to this mirror")
         }
         guard (200...299).contains(head.status) else { return nil }
-        let type = head.fields[.contentType].flatMap { MediaType(field: $0) }
-        guard type?.rawValue != "text/html" else {
+        guard Self.mediaType(of: head) != "text/html" else {
             return .refused("\(origin) answered with an HTML page")
         }
         return nil
@@ -35,6 +34,9 @@ struct AnswerRules: Sendable {
         case 200: return .success(nil)
         case 206:
             guard let asked else { return .failure(.refused("\(origin) answered 206 to a request without Range")) }
+            guard mediaType(of: head) != "multipart/byteranges" else {  // §15.3.7.2: only where several were asked for
+                return .failure(.refused("\(origin) answered several ranges where one was asked for"))
+            }
             guard let range = head.fields[.contentRange].flatMap({ ContentRange($0) }), range.first == asked.first,
                 asked.includes(range), head.length.map({ $0 == range.last - range.first + 1 }) ?? true
             else { return .failure(.refused("\(origin) answered another range than was asked for")) }
@@ -44,15 +46,19 @@ struct AnswerRules: Sendable {
     }
 
     /// What a status of 3xx to 5xx means. A host that was redirected to speaks for itself, not for the registry:
-    /// its 404 or 403 is a failure, as is a 404 that another mirror made of a failure (RFC 9209).
+    /// its 404 or 403 is a failure, as is a 404 that another mirror made of a failure (RFC 9209). A 416 to a range is
+    /// about the bytes, whoever sends it (RFC 9110 §15.5.17).
     static func error(
-        of answer: Answer, from origin: UpstreamURL.Origin, isHome: Bool, now: Int64
+        of answer: Answer, from origin: UpstreamURL.Origin, isHome: Bool, hasRange: Bool = false, now: Int64
     ) -> UpstreamError {
         let (head, status) = (answer.head, answer.head.status)
         let message = "\(origin.authority): \(words(of: answer))"
         guard status != 429 else {
             let delay = head.fields[.retryAfter].flatMap { RetryAfter.parse($0, now: now) }
             return .rateLimited(retryAfter: delay, message: message)
+        }
+        if status == 416, hasRange {
+            return .unsatisfiable(size: head.fields[.contentRange].flatMap { ContentRange.unsatisfiedSize($0) })
         }
         guard isHome else { return .failed(status: status, message: message) }
         switch status {
@@ -65,11 +71,10 @@ struct AnswerRules: Sendable {
 
     /// What the body says, in one printable line: the first error of an OCI body, or the start of a plain text.
     static func words(of answer: Answer) -> String {
-        let type = answer.head.fields[.contentType].flatMap { MediaType(field: $0) }
         let text: String
         if let body = ErrorBody(parsing: answer.body) {
             text = body.message.isEmpty ? body.code : "\(body.code): \(body.message)"
-        } else if type?.rawValue == "text/plain" {
+        } else if mediaType(of: answer.head) == "text/plain" {
             text = String(decoding: answer.body.prefix(1024), as: UTF8.self)
         } else {
             text = ""
@@ -77,6 +82,10 @@ struct AnswerRules: Sendable {
         let line = text.unicodeScalars.prefix { $0 != "\n" && $0 != "\r" }.filter { $0.properties.isPrintable }
         let words = String(String.UnicodeScalarView(line.prefix(240)))
         return words.isEmpty ? "HTTP \(answer.head.status)" : words
+    }
+
+    private static func mediaType(of head: ResponseHead) -> String? {
+        head.fields[.contentType].flatMap { MediaType(field: $0) }?.rawValue
     }
 
     private func isOwn(_ via: String?) -> Bool {

@@ -2,39 +2,30 @@
 
 /// Takes one blob, or a part of one, as it comes in. Every call is made on the transport's thread.
 package protocol BlobSink: AnyObject, Sendable {
-    /// The first call: a 2xx answer that may be used. `.abort` is followed by `finished(.failure(.cancelled))`.
-    func begin(_ head: BlobHead) -> Verdict
+    /// The first call: a 2xx answer that breaks no rule of this room. A whole may come where a part was asked for.
+    func begin(_ head: BlobHead) -> Reception
 
     /// The next bytes, valid during the call only. On `.pause` the socket is not read any more, and the same bytes
-    /// come again after `resume` of `BlobHead.transfer`.
+    /// come again after `resume` of `BlobHead.transfer`; now and then earlier, and then `.pause` may be said again.
     func bytes(_ bytes: UnsafeRawBufferPointer) -> Verdict
 
     /// Nothing more is at hand just now: what was staged for a larger write should not wait.
     func settle()
 
-    /// The last call, exactly once, and only after `begin`.
+    /// The last call, exactly once, and only after a `begin` that did not refuse.
     func finished(_ end: Result<Void, UpstreamError>)
 }
 
-/// Which bytes of a blob are asked for: offsets in bytes, the last one included.
-package enum BlobRange: Equatable, Sendable {
-    case from(Int64)
-    case part(ClosedRange<Int64>)
-
-    var first: Int64 {
-        switch self {
-        case .from(let first): first
-        case .part(let range): range.lowerBound
-        }
-    }
-
-    /// The value of a `Range` field: RFC 9110 §14.1.2.
-    var fieldValue: String {
-        switch self {
-        case .from(let first): "bytes=\(first)-"
-        case .part(let range): "bytes=\(range.lowerBound)-\(range.upperBound)"
-        }
-    }
+/// What a sink says to the head of an answer.
+package enum Reception: Equatable, Sendable {
+    /// Taken; the bytes may come.
+    case took
+    /// Taken, but hold the body back until `resume` of `BlobHead.transfer`.
+    case pause
+    /// Not this one, for this reason: the transfer is ended and the next endpoint is asked if the error is one after
+    /// which another may do better; else, or if there is none, `blob` throws it. It counts against the endpoint like
+    /// one met on the way. The sink gets no `finished` for this answer, and `begin` again if another endpoint answers.
+    case refuse(UpstreamError)
 }
 
 /// The head of a blob's answer.

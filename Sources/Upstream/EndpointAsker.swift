@@ -18,8 +18,10 @@ struct Question: Sendable {
     var query: String?
     /// `Accept` and `Range`, where the question has them.
     var fields = HTTPFields()
+    /// Of a blob: what a host is told of what it sent before.
+    var blob: BlobRequest?
     var version = TransferRequest.Version.http2
-    /// Whether the body's bytes count as received from the upstream: blobs and manifests.
+    /// Whether the body's bytes count as received from the upstream, and for its bandwidth: blobs and manifests.
     var isCounted = false
     /// Whether "not by this method" is an answer: 405, or 403 from a host that was redirected to.
     var isTentative = false
@@ -43,6 +45,7 @@ final class EndpointAsker: Sendable {
         let now: @Sendable () -> Int64
         let logger: Logger
         let rules: AnswerRules
+        let bandwidth: Bandwidth?
     }
 
     init(_ endpoint: UpstreamEndpoint, _ configuration: UpstreamConfiguration, _ wire: Wire) {
@@ -78,15 +81,17 @@ final class EndpointAsker: Sendable {
                 hasRetried = true
                 authorization = try await authorizer.answer(
                     to: answer.head, for: question.name, refused: authorization)
-                if authorization == nil { throw error(of: answer, way) }
+                if authorization == nil { throw error(of: answer, to: question, way) }
             default:
-                throw error(of: answer, way)
+                throw error(of: answer, to: question, way)
             }
         }
     }
 
-    private func error(of answer: Answer, _ way: Redirects) -> UpstreamError {
-        AnswerRules.error(of: answer, from: way.url.origin, isHome: way.isHome, now: wire.now())
+    private func error(of answer: Answer, to question: Question, _ way: Redirects) -> UpstreamError {
+        AnswerRules.error(
+            of: answer, from: way.url.origin, isHome: way.isHome, hasRange: question.fields[.range] != nil,
+            now: wire.now())
     }
 
     private func hop(
@@ -95,6 +100,7 @@ final class EndpointAsker: Sendable {
         let origin = way.url.origin
         var fields = Self.fields(pseudonym: wire.rules.pseudonym)
         for field in question.fields { fields.append(field) }
+        fields[.ifRange] = question.blob?.condition(for: origin.authority)
         if way.isHome {
             ledger.requested()
             if let authorization { fields[.authorization] = authorization.fieldValue }
@@ -103,7 +109,8 @@ final class EndpointAsker: Sendable {
             hasBody: question.method != .head,
             // Not the question itself: its plan may hold a sink, which will hold this exchange.
             counted: { [ledger, isCounted = question.isCounted] in if isCounted { ledger.received($0) } },
-            broke: { [ledger] in ledger.failed($0) },
+            began: { [ledger] in ledger.answered() }, broke: { [ledger] in ledger.failed($0) },
+            bandwidth: question.isCounted ? wire.bandwidth : nil,
             plan: { [endpoint, rules = wire.rules] head, exchange in
                 if let refusal = rules.refusal(of: head, from: origin) { return .refuse(refusal) }
                 guard (200...299).contains(head.status) else {

@@ -25,6 +25,8 @@ final class EndpointLedger: Sendable {
     private struct State {
         var figures: EndpointFigures
         var failedAt: Duration?
+        /// By whoever looked into what it sent: an answer does not clear it.
+        var distrustedAt: Duration?
     }
 
     private let state: Mutex<State>
@@ -38,10 +40,12 @@ final class EndpointLedger: Sendable {
 
     var figures: EndpointFigures { state.withLock { $0.figures } }
 
-    /// Whether it failed of late. A mark puts an endpoint last; it excludes none.
+    /// Whether it failed, or lied, of late. A mark puts an endpoint last; it excludes none.
     var isMarked: Bool {
         let now = uptime()
-        return state.withLock { state in state.failedAt.map { now - $0 < Self.markDuration } ?? false }
+        return state.withLock { state in
+            [state.failedAt, state.distrustedAt].contains { $0.map { now - $0 < Self.markDuration } ?? false }
+        }
     }
 
     func requested() { state.withLock { $0.figures.requests += 1 } }
@@ -69,6 +73,15 @@ final class EndpointLedger: Sendable {
             guard error.isOutage else { return }
             state.figures.isHealthy = false
             state.failedAt = now
+        }
+    }
+    /// Counts what only the reader of its bytes could find, and marks it, however well it answers meanwhile.
+    func distrusted(_ error: UpstreamError) {
+        let now = uptime()
+        state.withLock { state in
+            state.figures.errors += 1
+            state.figures.lastError = "\(error)"
+            state.distrustedAt = now
         }
     }
 }

@@ -42,6 +42,9 @@ final class Exchange: TransferReceiver, Transfer {
         var isResumed = false
         var body: [UInt8] = []
         var received: Int64 = 0
+        var share = BandwidthShare()
+        /// Ends with the resume of what was held back for the bandwidth's sake.
+        var holding: Task<Void, Never>?
 
         /// Whether a cancelled task takes the transfer with it: until a sink has been given the head.
         var isAwaited: Bool {
@@ -57,21 +60,28 @@ final class Exchange: TransferReceiver, Transfer {
     private let state: Mutex<State>
     private let hasBody: Bool
     private let counted: @Sendable (Int) -> Void
+    private let began: @Sendable () -> Void
     private let broke: @Sendable (UpstreamError) -> Void
+    private let bandwidth: Bandwidth?
 
     /// - Parameters:
     ///   - hasBody: false for HEAD, whose `Content-Length` counts bytes that never come.
     ///   - counted: told of the body bytes taken, on the transport's thread.
+    ///   - began: told that a stream was accepted, on the transport's thread.
     ///   - broke: told why a stream ended early, on the transport's thread.
+    ///   - bandwidth: what the body draws from; a stream waits for it, what is collected does not.
     ///   - plan: asked once, on the transport's thread.
     init(
         hasBody: Bool, counted: @escaping @Sendable (Int) -> Void = { _ in },
-        broke: @escaping @Sendable (UpstreamError) -> Void = { _ in },
+        began: @escaping @Sendable () -> Void = {}, broke: @escaping @Sendable (UpstreamError) -> Void = { _ in },
+        bandwidth: Bandwidth? = nil,
         plan: @escaping @Sendable (ResponseHead, Exchange) -> Plan
     ) {
         self.hasBody = hasBody
         self.counted = counted
+        self.began = began
         self.broke = broke
+        self.bandwidth = bandwidth
         state = Mutex(State(plan: plan))
     }
 
@@ -143,11 +153,16 @@ final class Exchange: TransferReceiver, Transfer {
                 return state.isCancelled
             }
             if isCancelled { return .abort }
-            let verdict = sink.begin(blobHead)
-            if verdict != .abort {
-                let answering = state.withLock { $0.answered() }
-                answering?.resume(returning: .success(Answer(head: head, body: [], stream: self)))
+            let verdict: Verdict
+            switch sink.begin(blobHead) {
+            case .took: verdict = .took
+            case .pause: verdict = .pause
+            case .refuse(let error): return refuse(error)
             }
+            let answering = state.withLock { $0.answered() }
+            // Here and not by whoever awaits: the stream may have broken before that task runs.
+            began()
+            answering?.resume(returning: .success(Answer(head: head, body: [], stream: self)))
             return verdict
         }
     }
@@ -156,9 +171,14 @@ final class Exchange: TransferReceiver, Transfer {
         let sink: (any BlobSink)? = state.withLock { state in
             if case .streaming(let sink, _) = state.phase { sink } else { nil }
         }
+        if sink != nil, isHeldBack(bytes.count) { return .pause }
         let verdict = sink?.bytes(bytes) ?? collect(bytes)
         if verdict == .took {
-            state.withLock { $0.received += Int64(bytes.count) }
+            state.withLock { state in
+                state.received += Int64(bytes.count)
+                if sink != nil, bandwidth != nil { state.share.passed(bytes.count) }
+            }
+            if sink == nil { _ = bandwidth?.take(bytes.count) }
             counted(bytes.count)
         }
         return verdict
@@ -175,6 +195,7 @@ final class Exchange: TransferReceiver, Transfer {
         let (phase, answering, body, received) = state.withLock { state in
             defer {
                 state.phase = .over
+                state.holding?.cancel()
                 state.plan = nil
                 state.transfer = nil
                 state.body = []
@@ -184,13 +205,14 @@ final class Exchange: TransferReceiver, Transfer {
         switch phase {
         case .streaming(let sink, let expected):
             let result = Self.result(of: end, received: received, expected: expected)
+            // First: the sink may ask again at once, and the endpoint that has just failed goes last then.
+            if case .failure(let error) = result { broke(error) }
             sink.finished(result)
-            guard case .failure(let error) = result else { return }
-            if let answering { answering.resume(returning: .failure(error)) } else { broke(error) }
-        case .collecting(let head, let limit, let beyond):
-            let isCut = end == .aborted && beyond == nil && body.count == limit
+        case .collecting(let head, _, let beyond):
+            // Without a bound that counts the body is only words about the status, which says enough without them.
+            let isEnough = beyond == nil && end != .cancelled
             let expected = hasBody ? head.length : nil
-            let result = isCut ? .success(()) : Self.result(of: end, received: received, expected: expected)
+            let result = isEnough ? .success(()) : Self.result(of: end, received: received, expected: expected)
             answering?.resume(returning: result.map { Answer(head: head, body: body, stream: nil) })
         case .refused(let error):
             answering?.resume(returning: .failure(error))
@@ -199,6 +221,26 @@ final class Exchange: TransferReceiver, Transfer {
             let error: UpstreamError = if case .failure(let error) = result { error } else { .cancelled }
             answering?.resume(returning: .failure(error))
         }
+    }
+
+    /// Whether a stream's bytes have to wait. A resume from elsewhere may offer them early: they stay held.
+    private func isHeldBack(_ bytes: Int) -> Bool {
+        guard let bandwidth else { return false }
+        return state.withLock { state in
+            switch state.share.offered(bytes, from: bandwidth) {
+            case .pass: return false
+            case .stay: return true
+            case .hold(let wait):
+                state.holding = Task { [weak self] in if await bandwidth.wait(wait) { self?.ripened() } }
+                return true
+            }
+        }
+    }
+
+    /// The resume is a message to the transport's thread: it comes after the pause, however short the wait.
+    private func ripened() {
+        state.withLock { $0.share.ripened() }
+        resume()
     }
 
     private func refuse(_ error: UpstreamError) -> Verdict {

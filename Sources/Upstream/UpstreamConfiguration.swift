@@ -49,11 +49,15 @@ package struct UpstreamConfiguration: Sendable {
     package var stallTimeout: Duration
     /// Bounds name lookup, TCP and TLS of one connection.
     package var connectTimeout: Duration
+    /// Connections for blobs at the same time; who waits for one, and who goes first, is `ConnectionBudget`'s.
+    package var maxTransfers: Int
+    /// Bytes a second of blobs, all transfers together; manifests count, but do not wait. Nil: no bound.
+    package var maxBandwidth: Int64?
 
     package init(
         name: String, endpoints: [UpstreamEndpoint], authHosts: [String] = [], credentials: Credentials? = nil,
         allowHTTP: Bool = false, firstByteTimeout: Duration = .seconds(15), stallTimeout: Duration = .seconds(20),
-        connectTimeout: Duration = .seconds(5)
+        connectTimeout: Duration = .seconds(5), maxTransfers: Int = 16, maxBandwidth: Int64? = nil
     ) {
         self.name = name
         self.endpoints = endpoints
@@ -63,6 +67,8 @@ package struct UpstreamConfiguration: Sendable {
         self.firstByteTimeout = firstByteTimeout
         self.stallTimeout = stallTimeout
         self.connectTimeout = connectTimeout
+        self.maxTransfers = maxTransfers
+        self.maxBandwidth = maxBandwidth
     }
 
     /// The token service that a challenge names, if it may be asked at all.

@@ -16,6 +16,9 @@ package enum UpstreamError: Error, Equatable, Sendable {
     case unreachable(ProxyError, String)
     /// An answer that a rule of ours forbids to use: a strange realm or redirect, HTML, a range nobody asked for.
     case refused(String)
+    /// 416 from whoever has the bytes: there are none in the range that was asked for. The blob's size in bytes, if it
+    /// was told.
+    case unsatisfiable(size: Int64?)
     /// The body ended early, in bytes; the rest may be asked for from `received` on.
     case incomplete(received: Int64, expected: Int64)
     /// By our own side: the task or the transfer was cancelled, or a sink said `.abort`.
@@ -27,7 +30,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
         case .unreachable(.proxyLoopDetected, _): false
         case .unreachable, .rateLimited, .incomplete: true
         case .failed(let status, _): status >= 500 || status == 408 || status == 425
-        case .unknown, .denied, .refused, .cancelled: false
+        case .unknown, .denied, .refused, .unsatisfiable, .cancelled: false
         }
     }
 
@@ -37,7 +40,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
         case .unknown: .destinationNotFound
         case .denied: .httpRequestDenied
         case .rateLimited: .connectionLimitReached
-        case .failed: .httpRequestError
+        case .failed, .unsatisfiable: .httpRequestError
         case .unreachable(let error, _): error
         case .refused: .httpProtocolError
         case .incomplete: .httpResponseIncomplete
@@ -48,7 +51,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
     /// Whether another endpoint of the same registry may do better. A registry's own no is final.
     var mayTryNextEndpoint: Bool {
         switch self {
-        case .unreachable, .rateLimited, .refused: true
+        case .unreachable, .rateLimited, .refused, .unsatisfiable: true
         case .failed, .incomplete: isTransient
         case .unknown, .denied, .cancelled: false
         }
@@ -57,7 +60,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
     /// Whether it counts as an error of the endpoint in its figures.
     var isEndpointError: Bool {
         switch self {
-        case .unreachable, .rateLimited, .refused, .failed, .incomplete: true
+        case .unreachable, .rateLimited, .refused, .unsatisfiable, .failed, .incomplete: true
         case .unknown, .denied, .cancelled: false
         }
     }
@@ -67,7 +70,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
         switch self {
         case .unreachable, .refused, .incomplete: true
         case .failed: isTransient
-        case .unknown, .denied, .rateLimited, .cancelled: false
+        case .unknown, .denied, .rateLimited, .unsatisfiable, .cancelled: false
         }
     }
 }
@@ -82,6 +85,8 @@ extension UpstreamError: CustomStringConvertible {
         case .failed(let status, let message): "failed with \(status): \(message)"
         case .unreachable(let error, let words): "\(error.rawValue): \(words)"
         case .refused(let rule): "refused: \(rule)"
+        case .unsatisfiable(let size):
+            "has no byte in that range" + (size.map { ", only \($0) bytes in all" } ?? "")
         case .incomplete(let received, let expected): "ended after \(received) of \(expected) bytes"
         case .cancelled: "cancelled"
         }

@@ -11,6 +11,8 @@ package import OCI
 /// last; the next one is asked after a failure to answer, a 5xx or a 429, never after the registry's own no.
 package final class UpstreamRegistry: Sendable {
     package let configuration: UpstreamConfiguration
+    /// Who may have one of the connections for blobs. `blob` does not ask it: whoever calls that has a ticket.
+    package let budget: ConnectionBudget
     private let askers: [EndpointAsker]
     private let clock: any Clock<Duration>
     private let logger: Logger
@@ -23,13 +25,15 @@ package final class UpstreamRegistry: Sendable {
         now: @escaping @Sendable () -> Int64, logger: Logger, instance: String
     ) {
         self.configuration = configuration
+        budget = ConnectionBudget(limit: configuration.maxTransfers, clock: clock)
         self.clock = clock
         var logger = logger
         logger[metadataKey: "upstream"] = "\(configuration.name)"
         self.logger = logger
         let wire = EndpointAsker.Wire(
             transport: transport, clock: clock, uptime: stopwatch(clock), now: now, logger: logger,
-            rules: AnswerRules(pseudonym: "wharf-\(instance)"))
+            rules: AnswerRules(pseudonym: "wharf-\(instance)"),
+            bandwidth: configuration.maxBandwidth.map { Bandwidth(bytesPerSecond: $0, clock: clock) })
         askers = configuration.endpoints.map { EndpointAsker($0, configuration, wire) }
     }
 
@@ -79,26 +83,31 @@ package final class UpstreamRegistry: Sendable {
             case .success: .collect(limit: 0, beyond: nil)
             }
         }
-        let first = try await ask(question).head
+        let first: ResponseHead
+        do {
+            first = try await ask(question).head
+        } catch .unsatisfiable(size: 0) {
+            return 0  // the empty blob has no first byte
+        }
         return first.fields[.contentRange].flatMap { ContentRange($0) }.map(\.size) ?? first.length
     }
 
     /// end-2: streams a blob, or a part of it, into a sink.
     ///
-    /// Returns when the sink has accepted the head; the bytes go on flowing on the transport's thread until the
-    /// sink's `finished`, whatever becomes of the calling task. Where this throws, the sink was not called, unless it
-    /// said `.abort` to the head itself.
+    /// Returns when the sink has accepted a head; the bytes go on flowing on the transport's thread until the sink's
+    /// `finished`, whatever becomes of the calling task. Where this throws, the sink was not called, or has refused
+    /// every head it was shown.
     ///
     /// - Returns: the running transfer, also given to the sink in its `BlobHead`.
     package func blob(
-        _ name: RepositoryName, _ digest: Digest, range: BlobRange? = nil, into sink: any BlobSink
+        _ name: RepositoryName, _ digest: Digest, _ request: BlobRequest = BlobRequest(), into sink: any BlobSink
     ) async throws(UpstreamError) -> any Transfer {
         var fields = HTTPFields()
-        if let range { fields[.range] = range.fieldValue }
+        if let range = request.range { fields[.range] = range.fieldValue }
         let question = Question(
-            endpoint: .blob(name, digest), name: name, fields: fields, version: .http1, isCounted: true
+            endpoint: .blob(name, digest), name: name, fields: fields, blob: request, version: .http1, isCounted: true
         ) { head, hop, exchange in
-            switch AnswerRules.blobRange(of: head, asked: range, from: hop.origin) {
+            switch AnswerRules.blobRange(of: head, asked: request.range, from: hop.origin) {
             case .failure(let error): return .refuse(error)
             case .success(let part):
                 let blobHead = BlobHead(
@@ -121,11 +130,32 @@ package final class UpstreamRegistry: Sendable {
         return TagPage(bytes: answer.body, link: HTTPField.Name("Link").flatMap { answer.head.fields[$0] })
     }
 
+    /// The caller found that an endpoint lies, or is too slow: counted, and for 30 s asked after the others, however
+    /// well it answers meanwhile.
+    ///
+    /// - Parameter endpoint: as in `BlobHead.endpoint`; one that is not of this registry is nobody.
+    package func distrust(_ endpoint: String, _ error: UpstreamError) {
+        guard let asker = askers.first(where: { "\($0.endpoint)" == endpoint }) else { return }
+        asker.ledger.distrusted(error)
+        logger.debug("distrusted", metadata: ["endpoint": "\(endpoint)", "error": "\(error)"])
+    }
+
     // MARK: Endpoint by endpoint
+
+    /// In the configuration's order, but marked ones last, and behind them those to avoid.
+    private func order(_ request: BlobRequest?) -> [EndpointAsker] {
+        if let only = askers.first(where: { "\($0.endpoint)" == request?.endpoint }) { return [only] }
+        let avoided = askers.filter { request?.avoiding.contains("\($0.endpoint)") == true }
+        let others = askers.filter { asker in !avoided.contains { $0 === asker } }
+        return [others, avoided].flatMap { askers in
+            let marked = askers.map(\.ledger.isMarked)
+            return zip(askers, marked).filter { !$1 }.map(\.0) + zip(askers, marked).filter { $1 }.map(\.0)
+        }
+    }
 
     private func ask(_ question: Question) async throws(UpstreamError) -> Answer {
         let deadline = Deadline(configuration.firstByteTimeout, clock: clock)
-        let ordered = askers.filter { !$0.ledger.isMarked } + askers.filter { $0.ledger.isMarked }
+        let ordered = order(question.blob)
         var failure = UpstreamError.unreachable(.proxyConfigurationError, "\(configuration.name) has no endpoint")
         for (tried, asker) in ordered.enumerated() {
             do throws(UpstreamError) {
@@ -133,16 +163,26 @@ package final class UpstreamRegistry: Sendable {
                     () async throws(UpstreamError) in
                     try await asker.answer(to: question)
                 }
-                asker.ledger.answered()
+                if answer.stream == nil { asker.ledger.answered() }
                 return answer
             } catch {
                 asker.ledger.failed(error)
-                logger.debug("no answer", metadata: ["endpoint": "\(asker.endpoint)", "error": "\(error)"])
+                log(error, of: asker)
                 guard error.mayTryNextEndpoint else { throw error }
                 failure = error
             }
         }
         throw failure
+    }
+
+    /// Who breaks a rule or contradicts is named; that somebody cannot be reached is told by whoever asked.
+    private func log(_ error: UpstreamError, of asker: EndpointAsker) {
+        let metadata: Logger.Metadata = ["endpoint": "\(asker.endpoint)", "error": "\(error)"]
+        switch error {
+        case .refused, .unsatisfiable: logger.warning("an answer is not used", metadata: metadata)
+        case .unknown, .denied, .rateLimited, .failed, .unreachable, .incomplete, .cancelled:
+            logger.debug("no answer", metadata: metadata)
+        }
     }
 
     // MARK: What to do with a 2xx

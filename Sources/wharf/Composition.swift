@@ -37,7 +37,8 @@ struct Composition {
                 now: { unixMilliseconds() / 1000 }, logger: logger, instance: instance)
             let policy = FreshnessPolicy(
                 freshFor: upstream.freshFor, staleIfError: upstream.staleIfError, negativeFor: upstream.negativeFor)
-            return (name: upstream.name, entry: UpstreamDirectory.Entry(registry: registry, policy: policy))
+            let entry = UpstreamDirectory.Entry(registry: registry, policy: policy, fills: FillPolicy(upstream))
+            return (name: upstream.name, entry: entry)
         }
         let hosted = HostedNames([])
         let statistics = Statistics(saved: try store.totals())
@@ -59,7 +60,7 @@ struct Composition {
         // They stop in the reverse order: no more clients, no more transfers, then all is written down.
         let upkeep = Upkeep(
             of: store, every: .seconds(5), clock: clock, totals: { statistics.named },
-            beforeEnd: { await cache.settle() })
+            beforeEnd: { await cache.cease() })
         var group = ServiceGroupConfiguration(
             services: [upkeep, transport, server], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         group.maximumGracefulShutdownDuration = configuration.drain + .seconds(10)
@@ -138,6 +139,20 @@ extension UpstreamConfiguration {
             credentials: upstream.login.map { Credentials(username: $0.username, password: $0.password.revealed) },
             allowHTTP: upstream.allowsHTTP, firstByteTimeout: upstream.firstByteTimeout,
             stallTimeout: upstream.stallTimeout)
+        maxTransfers = upstream.maxTransfers
+        maxBandwidth = upstream.maxBandwidth
+    }
+}
+
+extension FillPolicy {
+    fileprivate init(_ upstream: Configuration.Upstream) {
+        self.init()
+        ranges = upstream.ranges
+        giveUpAfter = upstream.giveUpAfter
+        stallTimeout = upstream.stallTimeout
+        minSpeed = upstream.minSpeed
+        finishes = upstream.finishesInBackground
+        rangeIdle = upstream.rangeIdle
     }
 }
 

@@ -57,6 +57,20 @@ package struct Configuration: Sendable {
         package var negativeFor = Duration.seconds(10)
         package var firstByteTimeout = Duration.seconds(15)
         package var stallTimeout = Duration.seconds(20)
+        /// Bytes a second; slower, with another way at hand, is replaced.
+        package var minSpeed: Int64 = 64 << 10
+        /// After the status line: no progress for so long ends the answer.
+        package var giveUpAfter = Duration.seconds(60)
+        /// What was begun is finished without its clients.
+        package var finishesInBackground = true
+        /// What only ranges began is completed after so long without any.
+        package var rangeIdle = Duration.seconds(60)
+        /// Connections for one large blob.
+        package var ranges = 4
+        /// Connections for blobs at once.
+        package var maxTransfers = 16
+        /// Bytes a second, all transfers together; `nil`: no limit.
+        package var maxBandwidth: Int64?
     }
 
     package struct Limits: Hashable, Sendable {

@@ -81,6 +81,14 @@ extension Configuration.Upstream {
         negativeFor = section.value("negative-for", or: negativeFor, Values.duration)
         firstByteTimeout = section.value("first-byte-timeout", or: firstByteTimeout, Values.timeout)
         stallTimeout = section.value("stall-timeout", or: stallTimeout, Values.timeout)
+        minSpeed = section.value("min-speed", or: minSpeed, Values.rate)
+        giveUpAfter = section.value("give-up-after", or: giveUpAfter, Values.timeout)
+        let backgroundFill = section.value("background-fill", or: "finish", Values.words("finish", "stop"))
+        finishesInBackground = backgroundFill == "finish"
+        rangeIdle = section.value("range-idle", or: rangeIdle, Values.duration)
+        ranges = section.value("ranges", or: ranges, Values.count)
+        maxTransfers = section.value("max-transfers", or: maxTransfers, Values.count)
+        maxBandwidth = section.optional("max-bandwidth", Values.positiveRate)
         login = Self.login(&section)
         Self.readIdle(&section)
     }
@@ -128,12 +136,9 @@ extension Configuration.Upstream {
     private static func readIdle(_ section: inout ConfigurationSection) {
         typealias Values = ConfigurationValues
         for key in ["docker-config", "ca-file", "client-certificate", "client-key"] { section.idle(key, Values.text) }
-        for key in ["stale-while-revalidate", "give-up-after", "range-idle"] { section.idle(key, Values.duration) }
-        for key in ["ranges", "max-transfers"] { section.idle(key, Values.count) }
-        for key in ["min-speed", "max-bandwidth"] { section.idle(key, Values.rate) }
+        section.idle("stale-while-revalidate", Values.duration)
         for key in ["allow", "deny"] { section.idleList(key, Values.pattern) }
         section.idle("on-upstream-404", Values.words("serve", "forget"))
-        section.idle("background-fill", Values.words("finish", "stop"))
         section.idle("allow-private-addresses", Values.words("auto", "true", "false"))
         section.idle("proxy", Values.proxy)
         for (_, tag, _) in section.namedSections("tags") {

@@ -99,6 +99,12 @@ enum ConfigurationValues {
         return try size(String(text.dropLast(2)))
     }
 
+    static func positiveRate(_ text: String) throws(ValueMistake) -> Int64 {
+        let rate = try rate(text)
+        guard rate > 0 else { throw ValueMistake(text, "nothing would ever come; leave it out for no limit") }
+        return rate
+    }
+
     static func bool(_ text: String) throws(ValueMistake) -> Bool {
         switch text {
         case "true": true

@@ -12,7 +12,7 @@ enum Napkin {
     static let rooms: [String: Room] = [
         "OCI": Room(ours: ["COpenSSL"], others: ["FoundationEssentials"]),
         "HTTPSemantics": Room(ours: [], others: []),
-        "Store": Room(ours: ["OCI"], others: ["GRDB", "Logging", "ServiceLifecycle"]),
+        "Store": Room(ours: ["OCI", "CLinux"], others: ["GRDB", "Logging", "ServiceLifecycle"]),
         "Upstream": Room(
             ours: ["OCI", "HTTPSemantics", "CCurl"], others: ["HTTPTypes", "Logging", "ServiceLifecycle"]),
         "HTTPServer": Room(
@@ -27,7 +27,7 @@ enum Napkin {
     ]
 
     /// The doors to C: no Swift in them.
-    static let doors: Set<String> = ["CCurl", "COpenSSL"]
+    static let doors: Set<String> = ["CCurl", "CLinux", "COpenSSL"]
 
     /// What comes with the toolchain, and where it may be used; nil: everywhere.
     static let toolchain: [String: (@Sendable (SourceFile) -> Bool)?] = [
@@ -45,6 +45,8 @@ enum Napkin {
         switch module {
         case "CCurl":
             file.path.hasPrefix("Sources/Upstream/Transport/Curl")
+        case "CLinux":
+            file.path == "Sources/Store/Blobs/SystemCalls.swift"
         case "COpenSSL":
             file.path == "Sources/OCI/Digester.swift"
         case "GRDB":

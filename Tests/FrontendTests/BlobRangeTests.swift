@@ -87,8 +87,8 @@ enum Place: CaseIterable, Sendable {
         arguments: Place.allCases,
         [
             "bytes=9-5", "bytes=a-b", "bytes=", "bytes", "0-5", "bytes=--5", "bytes=-", "items=0-5", "bytes=1-2-3",
-            "bytes=0-0,5-5", "bytes=0x1-2", "",
-        ]) func `what is malformed, of another unit or several at once brings the whole`(
+            "bytes=0x1-2", "",
+        ]) func `what is malformed or of another unit brings the whole`(
             place: Place, field: String
         ) async throws
     {
@@ -97,6 +97,31 @@ enum Place: CaseIterable, Sendable {
             #expect(reply.status == 200)
             #expect(reply["Content-Length"] == "200000")
             #expect(reply["Content-Range"] == nil)
+        }
+    }
+
+    @Test(arguments: Place.allCases) func `several ranges bring the whole of what is stored, else what covers them`(
+        place: Place
+    ) async throws {
+        try await run(place) { (scene, blob, path) async throws in
+            let reply = await scene.get(path, ["Range": "bytes=100-199,5-9"])
+            if place == .stored {
+                #expect(reply.status == 200)
+                #expect(reply["Content-Length"] == "200000")
+            } else {
+                #expect(reply.status == 206)
+                #expect(reply["Content-Range"] == "bytes 5-199/200000")
+                #expect(try await reply.bytes() == Array(blob.bytes[5..<200]))
+            }
+        }
+    }
+
+    @Test func `several ranges far apart of what is not here are to be asked for one by one`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            let (_, path) = scene.blob(20_000_000)
+            let reply = await scene.get(path, ["Range": "bytes=0-1,19000000-19000001"])
+            #expect(reply.status == 400)
+            #expect(try await reply.error()?.code == "RANGE_INVALID")
         }
     }
 

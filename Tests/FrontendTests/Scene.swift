@@ -49,6 +49,11 @@ struct Scene {
         configuration.minFree = .bytes(0)
         configuration.maxSize = .bytes(maxSize)
         let scene = try Scene(stubs, CurlTransport(), configuration, directory, offline)
+        // Time goes on, five times as fast as the real one: what an upstream refuses is asked again after a while.
+        let time = Task { [clock = scene.clock] in
+            while (try? await Task.sleep(for: .milliseconds(2))) != nil { clock.advance(by: .milliseconds(10)) }
+        }
+        defer { time.cancel() }
         do {
             try await body(scene)
         } catch {
@@ -90,7 +95,7 @@ struct Scene {
 
     private func stop() async {
         await transport.stop()
-        await cache.settle()
+        await cache.cease()
         await stub.stop()
         await other.stop()
     }

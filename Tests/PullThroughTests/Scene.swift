@@ -28,6 +28,8 @@ struct Scene {
     static let secret = Repository(upstream: "private.test", name: RepositoryName("acme/secret")!)  // grammatical
 
     let stub: StubRegistry
+    /// The second endpoint of both upstreams, if there is one.
+    let spare: StubRegistry?
     let cache: PullThroughCache
     let store: ContentStore
     let clock: ManualClock
@@ -39,15 +41,18 @@ struct Scene {
     static func run(
         _ options: StubOptions = StubOptions(), offline: Bool = false,
         maxSize: Int64? = nil,
-        freshFor: Duration = .seconds(60), staleIfError: Duration = .seconds(3600), body: (Scene) async throws -> Void
+        freshFor: Duration = .seconds(60), staleIfError: Duration = .seconds(3600),
+        fills: FillPolicy = .prompt, hasSpare: Bool = false, body: (Scene) async throws -> Void
     ) async throws {
         let directory = try TemporaryDirectory()
         let stub = try await StubRegistry.start(options)
+        let spare = hasSpare ? try await StubRegistry.start(options) : nil
         let transport = CurlTransport()
         var configuration = StoreConfiguration(root: directory.path("data"))
         configuration.minFree = .bytes(0)
         if let maxSize { configuration.maxSize = .bytes(maxSize) }
-        let scene = try Scene(stub, transport, configuration, directory, offline, freshFor, staleIfError)
+        let scene = try Scene(
+            stub, spare, transport, configuration, directory, offline, freshFor, staleIfError, fills)
         do {
             try await body(scene)
         } catch {
@@ -58,10 +63,12 @@ struct Scene {
     }
 
     private init(
-        _ stub: StubRegistry, _ transport: CurlTransport, _ configuration: StoreConfiguration,
-        _ directory: TemporaryDirectory, _ offline: Bool, _ freshFor: Duration, _ staleIfError: Duration
+        _ stub: StubRegistry, _ spare: StubRegistry?, _ transport: CurlTransport, _ configuration: StoreConfiguration,
+        _ directory: TemporaryDirectory, _ offline: Bool, _ freshFor: Duration, _ staleIfError: Duration,
+        _ fills: FillPolicy
     ) throws {
         self.stub = stub
+        self.spare = spare
         self.transport = transport
         self.directory = directory
         wall = WallClock()
@@ -72,12 +79,13 @@ struct Scene {
         let login = Credentials(username: "acme", password: "secret")
         let upstreams = [("docker.io", nil), ("private.test", login)].map { [wall, clock] name, credentials in
             let upstream = UpstreamConfiguration(
-                name: name, endpoints: [stub.url].compactMap { UpstreamEndpoint($0) }, authHosts: ["127.0.0.1"],
+                name: name, endpoints: [stub.url, spare?.url ?? ""].compactMap { UpstreamEndpoint($0) },
+                authHosts: ["127.0.0.1"],
                 credentials: credentials, allowHTTP: true)
             let registry = UpstreamRegistry(
                 upstream, transport: transport, clock: clock, now: { wall.now / 1000 }, logger: logger,
                 instance: "test")
-            return (name: name, entry: UpstreamDirectory.Entry(registry: registry, policy: policy))
+            return (name: name, entry: UpstreamDirectory.Entry(registry: registry, policy: policy, fills: fills))
         }
         cache = PullThroughCache(
             store: store,
@@ -87,14 +95,17 @@ struct Scene {
 
     private func stop() async {
         await transport.stop()
-        await cache.settle()
+        await cache.cease()
         await stub.stop()
+        await spare?.stop()
     }
 
     // The cache's verbs without their typed errors, which the expectations' macros cannot carry.
 
-    func blob(_ digest: Digest, in repository: Repository) async throws -> BlobAnswer {
-        try await cache.blob(digest, in: repository)
+    func blob(
+        _ digest: Digest, in repository: Repository, range: PullThroughCache.RangeReading? = nil
+    ) async throws -> BlobAnswer {
+        try await cache.blob(digest, in: repository, range: range)
     }
 
     func blobFacts(_ digest: Digest, in repository: Repository) async throws -> (size: Int64?, status: CacheStatus) {
@@ -111,8 +122,46 @@ struct Scene {
 
     func figures() async throws -> Figures { try await cache.figures() }
 
+    /// Time that goes on by itself, five times as fast as the real one, until it is ended: for who must retry several
+    /// times while a real network answers in between.
+    struct Time: Sendable {
+        fileprivate let task: Task<Void, Never>
+
+        func cancel() { task.cancel() }
+
+        func end() async {
+            task.cancel()
+            await task.value
+        }
+    }
+
+    func turning() -> Time {
+        Time(
+            task: Task {
+                while (try? await Task.sleep(for: .milliseconds(2))) != nil { clock.advance(by: .milliseconds(10)) }
+            })
+    }
+
     /// Requests for content that the stub saw.
     func asked(_ part: String, _ method: String? = nil) -> Int { stub.log.requests(part, method: method).count }
+}
+
+extension FillPolicy {
+    /// The first try after a break is made at once, without turning the clock.
+    static var prompt: FillPolicy {
+        var policy = FillPolicy()
+        policy.jitter = { 0 }
+        return policy
+    }
+}
+
+extension BlobAnswer {
+    var reader: BlobReader {
+        get throws {
+            guard case .bytes(let reader, _) = content else { throw BlobReader.Broken() }
+            return reader
+        }
+    }
 }
 
 extension BlobReader {
@@ -125,7 +174,7 @@ extension BlobReader {
         var bytes: [UInt8] = []
         var offset = start
         while true {
-            let (available, ending) = await look(atLeast: min(offset + 65_536, end ?? .max), isPiece: isPiece)
+            let (available, ending) = await look(from: offset, atLeast: min(offset + 1, end ?? .max), isPiece: isPiece)
             let limit = min(available, end ?? .max)
             if limit > offset {
                 var buffer = [UInt8](repeating: 0, count: Int(limit - offset))
@@ -143,11 +192,13 @@ extension BlobReader {
     }
 
     /// Waits until so much may be read, or it has ended.
-    func look(atLeast: Int64, isPiece: Bool = false) async -> (available: Int64, ending: Ending?) {
+    func look(from offset: Int64 = 0, atLeast: Int64, isPiece: Bool = false) async -> (
+        available: Int64, ending: Ending?
+    ) {
         await withCheckedContinuation { continuation in
             let once = Mutex(false)
             @Sendable func lookAgain() {
-                let view = peek(isPiece: isPiece)
+                let view = peek(from: offset, isPiece: isPiece)
                 let isFirst = once.withLock { done in
                     defer { done = true }
                     return !done
@@ -155,15 +206,16 @@ extension BlobReader {
                 if isFirst { continuation.resume(returning: view) }
             }
             let view = self.view(
-                atLeast: atLeast, isPiece: isPiece, group: ObjectIdentifier(self), execute: { $0() },
+                from: offset, atLeast: atLeast, isPiece: isPiece, group: ObjectIdentifier(self), execute: { $0() },
                 orCall: lookAgain)
             if view.available >= atLeast || view.ending != nil { lookAgain() }
         }
     }
 
     /// What may be read now.
-    func peek(isPiece: Bool = false) -> (available: Int64, ending: Ending?) {
-        view(atLeast: 0, isPiece: isPiece, group: ObjectIdentifier(self), execute: { $0() }, orCall: {})
+    func peek(from offset: Int64 = 0, isPiece: Bool = false) -> (available: Int64, ending: Ending?) {
+        view(
+            from: offset, atLeast: 0, isPiece: isPiece, group: ObjectIdentifier(self), execute: { $0() }, orCall: {})
     }
 }
 

@@ -6,11 +6,13 @@ import Testing
 
 @Suite("Ledger") struct LedgerTests {
     private static func ledger(
-        committed: Int64 = 0, reserved: Int64 = 0, quarantined: Int64 = 0, database: Int64 = 0, minFree: Int64 = 0
+        committed: Int64 = 0, reserved: Int64 = 0, partial: Int64 = 0, quarantined: Int64 = 0, database: Int64 = 0,
+        minFree: Int64 = 0
     ) -> Ledger {
         var ledger = Ledger(limit: 1000, minFree: minFree, lowWatermark: 0.9)
         ledger.committed = committed
         ledger.reserved = reserved
+        ledger.partial = partial
         ledger.quarantined = quarantined
         ledger.database = database
         return ledger
@@ -25,6 +27,7 @@ import Testing
             (ledger(committed: 500, reserved: 500), 1, 5000, 1, 101),
             (ledger(committed: 400, reserved: 300, quarantined: 200, database: 99), 1, 5000, 0, 100),
             (ledger(committed: 400, reserved: 300, quarantined: 200, database: 100), 1, 5000, 1, 101),
+            (ledger(committed: 400, reserved: 200, partial: 100, quarantined: 200, database: 100), 1, 5000, 1, 101),
             (ledger(committed: 100), 100, 99, 1, 1), (ledger(committed: 100), 100, 100, 0, 0),
             (ledger(committed: 100, minFree: 50), 100, 149, 1, 1),
             (ledger(committed: 100, minFree: 50), 100, 150, 0, 0),
@@ -102,6 +105,34 @@ import Testing
         let reservation = try #require(capacity.reserve(1))
         try reservation.cover(30 << 20)
         #expect(capacity.snapshot.reserved >= 30 << 20)
+    }
+
+    @Test func `what is promised to one can be promised to another, and no byte twice`() throws {
+        let capacity = capacity(1 << 20)
+        let reservation = try #require(capacity.reserve(5000))
+        do {
+            let other = try #require(capacity.reserve(4096))
+            reservation.absorb(other)
+        }
+        #expect(reservation.size == 3 * 4096)
+        #expect(capacity.snapshot.reserved == 3 * 4096)
+        reservation.shrink(to: 4097)
+        reservation.shrink(to: 100_000)
+        #expect(reservation.size == 2 * 4096)
+        #expect(capacity.snapshot.used == 2 * 4096)
+    }
+
+    @Test func `an unfinished file counts as what it takes, whether it lies or is written`() throws {
+        let capacity = capacity(1 << 20)
+        try #require(capacity.reserve(100_000)).leave(partial: 8192)
+        #expect(capacity.snapshot.reserved == 0)
+        #expect(capacity.snapshot.partial == 8192)
+        let reservation = try #require(capacity.reserve(4096))
+        reservation.takeOver(partial: 8192)
+        #expect(capacity.snapshot.partial == 0)
+        #expect(capacity.snapshot.reserved == 3 * 4096)
+        reservation.commit(3 * 4096, inPlaceOf: nil)
+        #expect(capacity.snapshot.used == 3 * 4096)
     }
 
     @Test func `promises never exceed the limit, not even by rounding`() throws {

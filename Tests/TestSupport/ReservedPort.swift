@@ -1,8 +1,8 @@
 // A port of 127.0.0.1 at which nobody listens, and that nobody else gets meanwhile.
 import Glibc
 
-/// Connections to it are refused for as long as this lives: bound, never listening. Without it a port just freed may be the
-/// next test's.
+/// Connections to it are refused for as long as this lives: bound, never listening. Without it a port just freed may
+/// be the next test's.
 final class ReservedPort: Sendable {
     private let descriptor: CInt
 

@@ -11,13 +11,22 @@ final class StubConnection: ChannelInboundHandler {
     private struct Sending {
         var body: ByteBuffer
         var stallAt: Int?
+        var holds: [(at: Int, gate: StubGate)] = []
         var cut: (at: Int, reset: Bool)?
         var closesAtEnd = false
         var pace: Int?
         var isContent: Bool
         var isHead: Bool
         var sent = 0
+        /// Whether it is one of those that the log counts.
+        var isBody: Bool { isContent && !isHead }
         let start: NIODeadline
+
+        /// The bytes of the next piece: no further than to the next offset at which something happens.
+        var nextLength: Int {
+            let stops = [cut?.at, stallAt, holds.first?.at].compactMap { $0 }
+            return stops.reduce(min(body.readableBytes, 64 * 1024)) { min($0, $1 - sent) }
+        }
 
         /// Takes in the faults of bodies; the length to announce, or nil for none.
         mutating func obey(_ faults: [StubFault], _ bytes: inout [UInt8]) -> Int? {
@@ -25,6 +34,9 @@ final class StubConnection: ChannelInboundHandler {
             for fault in faults {
                 switch fault {
                 case .stall(let at): stallAt = at
+                case .holdBody(let at, let gate):
+                    holds.append((at, gate))
+                    holds.sort { $0.at < $1.at }
                 case .cut(let at, let reset): cut = (at, reset)
                 case .corrupt(let at): if bytes.indices.contains(at) { bytes[at] ^= 0xFF }
                 case .overstate(let by):
@@ -32,7 +44,9 @@ final class StubConnection: ChannelInboundHandler {
                     closesAtEnd = true
                 case .chunked: length = nil
                 case .pace(let rate): pace = rate
-                case .status, .html, .redirect, .fields, .hold, .ignoreRange, .partialUnasked: break
+                case .status, .html, .redirect, .fields, .hold, .ignoreRange, .partialUnasked, .rangeTotal, .entityTag,
+                    .changingEntityTag, .ignoreIfRange, .cuts:
+                    break
                 }
             }
             return length
@@ -56,7 +70,7 @@ final class StubConnection: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         if head != nil || sending != nil { registry.watched.change { $0.abandoned += 1 } }
-        sending = nil
+        served()
         self.context = nil
     }
 
@@ -91,7 +105,12 @@ final class StubConnection: ChannelInboundHandler {
         var answer = registry.answer(to: request)
         for fault in faults { fault.replace(&answer) }
         let ignoresRange = faults.contains { if case .ignoreRange = $0 { true } else { false } }
-        if answer.isContent, answer.status == 200, !ignoresRange { answer.cut(to: request.range) }
+        let ignoresCondition = faults.contains { if case .ignoreIfRange = $0 { true } else { false } }
+        let isPartial = !ignoresRange && (ignoresCondition || answer.meets(request["If-Range"]))
+        if answer.isContent, answer.status == 200, isPartial {
+            answer.cut(to: request.range)
+            for case .rangeTotal(let total) in faults { answer.tell(total: total) }
+        }
         let isHead = request.method == "HEAD"
         var sending = Sending(body: ByteBuffer(), isContent: answer.isContent, isHead: isHead, start: .now())
         let length = answer.isContent ? sending.obey(faults, &answer.body) : answer.body.count
@@ -102,6 +121,7 @@ final class StubConnection: ChannelInboundHandler {
         let head = HTTPResponseHead(version: .http1_1, status: status, headers: headers)
         self.head = nil
         self.sending = sending
+        if sending.isBody { registry.watched.change { $0.serving += 1 } }
         context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
         pump()
     }
@@ -110,17 +130,15 @@ final class StubConnection: ChannelInboundHandler {
     private func pump() {
         guard let context, let sending else { return }
         if let cut = sending.cut, sending.sent >= min(cut.at, sending.sent + sending.body.readableBytes) {
-            self.sending = nil
+            served()
             return cut.reset ? reset(context) : context.close(promise: nil)
         }
         if let stallAt = sending.stallAt, sending.sent >= stallAt {
             return registry.watched.change { $0.stalled += 1 }
         }
+        if let hold = sending.holds.first, sending.sent >= hold.at { return wait(at: hold.gate, context) }
         guard sending.body.readableBytes > 0 else { return end(context) }
-        var length = min(sending.body.readableBytes, 64 * 1024)
-        for limit in [sending.cut?.at, sending.stallAt].compactMap({ $0 }) {
-            length = min(length, limit - sending.sent)
-        }
+        var length = sending.nextLength
         let me = NIOLoopBound(self, eventLoop: context.eventLoop)
         if let pace = sending.pace {
             let due = Int(Double((NIODeadline.now() - sending.start).nanoseconds) * Double(pace) / 1e9)
@@ -141,9 +159,23 @@ final class StubConnection: ChannelInboundHandler {
         context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(piece))), promise: written)
     }
 
+    private func wait(at gate: StubGate, _ context: ChannelHandlerContext) {
+        sending?.holds.removeFirst()
+        registry.watched.change { $0.held += 1 }
+        let me = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let loop = context.eventLoop
+        gate.whenOpen { loop.execute { me.value.pump() } }
+    }
+
+    /// The answer is over, one way or another.
+    private func served() {
+        if sending?.isBody == true { registry.watched.change { $0.serving -= 1 } }
+        sending = nil
+    }
+
     private func end(_ context: ChannelHandlerContext) {
         let closes = sending?.closesAtEnd == true && sending?.isHead == false
-        sending = nil
+        served()
         if closes { return context.close(promise: nil) }
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
@@ -174,15 +206,32 @@ extension StubFault {
                 answer.fields.removeAll { $0.name.lowercased() == name.lowercased() }
                 if !value.isEmpty { answer.fields.append((name, value)) }
             }
+        case .entityTag(let tag):
+            answer.fields.removeAll { $0.name == "ETag" }
+            if answer.isContent { answer.fields.append(("ETag", tag)) }
         case .partialUnasked:
             answer.status = 206
             answer.fields.append(("Content-Range", "bytes 0-\(answer.body.count - 1)/\(answer.body.count)"))
-        case .hold, .stall, .cut, .corrupt, .overstate, .chunked, .pace, .ignoreRange: break
+        case .hold, .holdBody, .stall, .cut, .cuts, .corrupt, .overstate, .chunked, .pace, .ignoreRange, .rangeTotal,
+            .changingEntityTag, .ignoreIfRange:
+            break
         }
     }
 }
 
 extension StubAnswer {
+    /// RFC 9110 §13.1.5, by strong comparison; dates never hold.
+    fileprivate func meets(_ condition: String?) -> Bool {
+        guard let condition else { return true }
+        return !condition.hasPrefix("W/") && fields.contains { $0.name == "ETag" && $0.value == condition }
+    }
+
+    fileprivate mutating func tell(total: String) {
+        for index in fields.indices where fields[index].name == "Content-Range" && status == 206 {
+            fields[index].value = fields[index].value.prefix { $0 != "/" } + "/\(total)"
+        }
+    }
+
     /// RFC 9110 §14, for one range.
     fileprivate mutating func cut(to range: String?) {
         guard let range, range.hasPrefix("bytes="), !range.contains(",") else { return }

@@ -29,6 +29,21 @@ package final class StubRegistry: Sendable {
         var rules: [StubRule] = []
         var tokens: [String: String] = [:]  // token → scope
         var lastToken = 0
+        var lastEntityTag = 0
+
+        /// Uses up what befalls one request of a rule, the next of several if it has several.
+        mutating func use(_ index: Int) -> StubFault? {
+            rules[index].remaining = rules[index].remaining.map { $0 - 1 }
+            switch rules[index].fault {
+            case .cuts(let offsets, let reset):
+                rules[index].fault = .cuts(at: Array(offsets.dropFirst()), reset: reset)
+                return offsets.first.map { .cut(at: $0, reset: reset) }
+            case .changingEntityTag:
+                lastEntityTag += 1
+                return .entityTag("\"\(lastEntityTag)\"")
+            case let fault: return fault
+            }
+        }
     }
 
     let options: StubOptions
@@ -137,7 +152,7 @@ package final class StubRegistry: Sendable {
 
     package var log: StubLog { watched.value }
 
-    package func clearLog() { watched.change { $0 = StubLog() } }
+    package func clearLog() { watched.change { $0 = StubLog(serving: $0.serving) } }
 
     /// Waits until the log is as the test wants it.
     package func wait(until isThere: @escaping @Sendable (StubLog) -> Bool) async {
@@ -147,12 +162,7 @@ package final class StubRegistry: Sendable {
     /// The faults that befall a request, each used up by one.
     func faults(for request: StubRequest) -> [StubFault] {
         state.withLock { state in
-            var faults: [StubFault] = []
-            for index in state.rules.indices where state.rules[index].befalls(request) {
-                faults.append(state.rules[index].fault)
-                state.rules[index].remaining = state.rules[index].remaining.map { $0 - 1 }
-            }
-            return faults
+            state.rules.indices.filter { state.rules[$0].befalls(request) }.compactMap { state.use($0) }
         }
     }
 

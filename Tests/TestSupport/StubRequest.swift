@@ -34,6 +34,16 @@ package struct StubLog: Sendable {
     /// Connections that ended before their answer was out.
     package var abandoned = 0
     package var tokensIssued = 0
+    /// Bodies of blobs and manifests under way just now, and the most of them at the same time.
+    package var serving = 0 {
+        didSet { peakServing = max(peakServing, serving) }
+    }
+    package private(set) var peakServing = 0
+
+    init(serving: Int = 0) {
+        self.serving = serving
+        peakServing = serving
+    }
 
     package func requests(
         _ part: String = "", method: String? = nil, door: StubDoor? = nil

@@ -40,9 +40,10 @@ import Testing
 
     @Test func `a 206 must be for what was asked`() {
         func range(
-            _ asked: BlobRange?, _ field: String?, status: Int = 206, length: Int64? = nil
+            _ asked: BlobRange?, _ field: String?, status: Int = 206, length: Int64? = nil, type: String? = nil
         ) -> Result<ContentRange?, UpstreamError> {
             var fields = HTTPFields()
+            fields[.contentType] = type
             fields[.contentRange] = field
             return AnswerRules.blobRange(of: head(status, fields, length: length), asked: asked, from: origin)
         }
@@ -51,7 +52,9 @@ import Testing
         #expect(range(.from(10), "bytes 10-19/20") == .success(ContentRange(10..<20, size: 20)))
         #expect(range(.from(10), "bytes 10-19/20", length: 10) == .success(ContentRange(10..<20, size: 20)))
         #expect(range(.part(10...14), "bytes 10-14/20") == .success(ContentRange(10..<15, size: 20)))
+        #expect(range(.from(10), "bytes 10-19/*") == .success(ContentRange(10..<20, size: nil)))
         for refused in [
+            range(.from(10), "bytes 10-19/20", type: "Multipart/ByteRanges; boundary=x"),
             range(nil, "bytes 0-19/20"), range(.from(10), nil), range(.from(10), "bytes 0-19/20"),
             range(.from(10), "bytes 10-19/20", length: 11), range(.part(10...14), "bytes 10-19/20"),
             range(.from(10), nil, status: 204),
@@ -85,6 +88,24 @@ import Testing
     @Test func `a host behind a redirect does not speak for the registry`() {
         #expect(error(404, isHome: false) == .failed(status: 404, message: "registry.example: HTTP 404"))
         #expect(error(403, isHome: false) == .failed(status: 403, message: "registry.example: HTTP 403"))
+    }
+
+    @Test func `a 416 to a range tells the size, whoever sends it, and is no outage`() {
+        for isHome in [true, false] {
+            for (field, size) in [("bytes */20", Int64(20)), ("bytes 0-1/20", nil), (nil, nil)] {
+                var fields = HTTPFields()
+                fields[.contentRange] = field
+                let answer = Answer(head: head(416, fields), body: [], stream: nil)
+                func error(_ hasRange: Bool) -> UpstreamError {
+                    AnswerRules.error(of: answer, from: origin, isHome: isHome, hasRange: hasRange, now: 0)
+                }
+                #expect(error(true) == .unsatisfiable(size: size))
+                #expect(error(false) == .failed(status: 416, message: "registry.example: HTTP 416"))
+            }
+        }
+        let error = UpstreamError.unsatisfiable(size: 20)
+        #expect(!error.isTransient && error.mayTryNextEndpoint && error.isEndpointError && !error.isOutage)
+        #expect("\(error)" == "has no byte in that range, only 20 bytes in all")
     }
 
     @Test func `another mirror's failure in the clothes of a 404 is a failure`() throws {

@@ -22,7 +22,7 @@ import Testing
         _ upstream: UpstreamRegistry, _ blob: TestBlob, _ range: BlobRange? = nil, into sink: RecordingSink? = nil
     ) async -> UpstreamError? {
         await failure { () async throws(UpstreamError) in
-            try await upstream.blob(name, blob.digest, range: range, into: sink ?? RecordingSink())
+            try await upstream.blob(name, blob.digest, BlobRequest(range: range), into: sink ?? RecordingSink())
         }
     }
 
@@ -88,15 +88,6 @@ import Testing
         return Left(sink: sink, transfer: transfer as? Exchange)
     }
 
-    @Test func `a sink may refuse the head, and nothing flows`() async throws {
-        try await run { laboratory, blob in
-            let sink = RecordingSink(headVerdict: .abort)
-            #expect(await refusal(laboratory.upstream(), blob, into: sink) == .cancelled)
-            #expect(sink.now.bytes.isEmpty)
-            #expect(await sink.end()?.error == .cancelled)
-        }
-    }
-
     @Test func `a sink may give up at any byte`() async throws {
         try await run { laboratory, blob in
             let sink = RecordingSink(bytesVerdict: .abort)
@@ -111,7 +102,7 @@ import Testing
         for redirects in [false, true] {
             try await run(redirects: redirects) { laboratory, blob in
                 let sink = RecordingSink()
-                _ = try await laboratory.upstream().blob(name, blob.digest, range: asked, into: sink)
+                _ = try await laboratory.upstream().blob(name, blob.digest, BlobRequest(range: asked), into: sink)
                 #expect(await sink.end()?.error == nil)
                 #expect(sink.now.bytes == Array(blob.bytes[range]))
                 #expect(sink.now.head?.range == Int64(range.lowerBound)..<Int64(range.upperBound))
@@ -124,7 +115,7 @@ import Testing
         try await run { laboratory, blob in
             laboratory.stub.inject(.ignoreRange, into: "\(blob.digest)")
             let sink = RecordingSink()
-            _ = try await laboratory.upstream().blob(name, blob.digest, range: .from(10), into: sink)
+            _ = try await laboratory.upstream().blob(name, blob.digest, BlobRequest(range: .from(10)), into: sink)
             #expect(await sink.end()?.error == nil)
             #expect(sink.now.head?.range == nil)
             #expect(sink.now.bytes == blob.bytes)
@@ -170,7 +161,8 @@ import Testing
             #expect(error?.isTransient == true)
             #expect(upstream.figures.first?.errors == 1)
             let rest = RecordingSink()
-            _ = try await upstream.blob(name, blob.digest, range: .from(Int64(received)), into: rest)
+            let request = BlobRequest(range: .from(Int64(received)))
+            _ = try await upstream.blob(name, blob.digest, request, into: rest)
             #expect(await rest.end()?.error == nil)
             #expect(sink.now.bytes + rest.now.bytes == blob.bytes)
         }
@@ -206,6 +198,14 @@ import Testing
             #expect(upstream.figures.first?.errors == 0)
             laboratory.stub.inject(.ignoreRange, into: "/store/")
             #expect(try await upstream.blobSize(name, blob.digest) == 100_000)
+        }
+    }
+
+    @Test func `the empty blob has no first byte, and a size all the same`() async throws {
+        try await run(size: 0, redirects: true) { laboratory, blob in
+            laboratory.stub.inject(.status(405), into: "/store/", method: "HEAD")
+            let size = try await laboratory.upstream().blobSize(name, blob.digest)
+            #expect(size == 0)
         }
     }
 

@@ -31,12 +31,12 @@ struct Laboratory {
 
     func upstream(
         endpoints: [String]? = nil, authHosts: [String] = [], credentials: Credentials? = nil, allowHTTP: Bool = true,
-        stallTimeout: Duration = .seconds(20), clock: (any Clock<Duration>)? = nil
+        stallTimeout: Duration = .seconds(20), maxBandwidth: Int64? = nil, clock: (any Clock<Duration>)? = nil
     ) -> UpstreamRegistry {
         let configuration = UpstreamConfiguration(
             name: "docker.io", endpoints: (endpoints ?? [stub.url]).compactMap { UpstreamEndpoint($0) },
             authHosts: authHosts, credentials: credentials, allowHTTP: allowHTTP, firstByteTimeout: .seconds(15),
-            stallTimeout: stallTimeout)
+            stallTimeout: stallTimeout, maxBandwidth: maxBandwidth)
         return UpstreamRegistry(
             configuration, transport: transport, clock: clock ?? self.clock, now: { 1_700_000_000 },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, instance: "test")
@@ -78,23 +78,26 @@ final class RecordingSink: BlobSink {
     }
 
     private let state: Watched<State>
-    private let headVerdict: Verdict
+    private let reception: @Sendable (BlobHead) -> Reception
     private let bytesVerdict: Verdict
 
-    init(headVerdict: Verdict = .took, bytesVerdict: Verdict = .took, pauseAt: Int? = nil) {
-        self.headVerdict = headVerdict
+    init(
+        bytesVerdict: Verdict = .took, pauseAt: Int? = nil,
+        reception: @escaping @Sendable (BlobHead) -> Reception = { _ in .took }
+    ) {
+        self.reception = reception
         self.bytesVerdict = bytesVerdict
         state = Watched(State(pauseAt: pauseAt))
     }
 
     var now: State { state.value }
 
-    func begin(_ head: BlobHead) -> Verdict {
+    func begin(_ head: BlobHead) -> Reception {
         state.change { state in
             state.head = head
             state.heads += 1
         }
-        return headVerdict
+        return reception(head)
     }
 
     func bytes(_ bytes: UnsafeRawBufferPointer) -> Verdict {

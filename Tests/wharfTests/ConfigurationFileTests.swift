@@ -147,13 +147,13 @@ import Testing
             storage: s3
             metadata:
             upstreams:
-              docker.io: {ranges: 2, proxy: "socks5h://p:1", tags: {"v*": {fresh-for: 30d}}, allow: ["**"], deny: []}
+              docker.io: {ca-file: x, proxy: "socks5h://p:1", tags: {"v*": {fresh-for: 30d}}, allow: ["**"], deny: []}
             """)
         #expect(configuration.cache.lease == .seconds(300))
         #expect(configuration.cache.pins.map(\.description) == ["docker.io/library/debian:12"])
         #expect(warnings.count == 1)
         let names = [
-            "prefetch[0].images", "storage", "upstreams.docker.io.ranges",
+            "prefetch[0].images", "storage", "upstreams.docker.io.ca-file",
             "upstreams.docker.io.proxy", "upstreams.docker.io.tags.v*.fresh-for", "upstreams.docker.io.allow",
         ]
         for name in names { #expect(warnings[0].contains(name)) }

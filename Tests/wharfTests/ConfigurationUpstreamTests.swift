@@ -52,6 +52,13 @@ import Testing
                 negative-for: 3s
                 first-byte-timeout: 4s
                 stall-timeout: 5s
+                min-speed: 1kB/s
+                give-up-after: 6s
+                background-fill: stop
+                range-idle: 7s
+                ranges: 2
+                max-transfers: 3
+                max-bandwidth: 5MB/s
             """)
         #expect(warnings.isEmpty)
         let ghcr = try upstream("ghcr.io", configuration)
@@ -60,6 +67,10 @@ import Testing
         #expect(ghcr.login == Configuration.Login(username: "joe", password: Secret("s3cret")))
         #expect([ghcr.freshFor, ghcr.staleIfError, ghcr.negativeFor] == [.seconds(1), .seconds(2), .seconds(3)])
         #expect([ghcr.firstByteTimeout, ghcr.stallTimeout] == [.seconds(4), .seconds(5)])
+        #expect([ghcr.giveUpAfter, ghcr.rangeIdle] == [.seconds(6), .seconds(7)])
+        #expect(ghcr.minSpeed == 1000 && ghcr.maxBandwidth == 5_000_000)
+        #expect(ghcr.ranges == 2 && ghcr.maxTransfers == 3)
+        #expect(!ghcr.finishesInBackground)
     }
 
     @Test func `a password is printed nowhere`() throws {

@@ -36,32 +36,47 @@ struct BlobHandler: Sendable {
     private func get(
         _ request: Request, _ digest: Digest, in repository: Repository
     ) async throws(Refusal) -> Response {
-        let answer = try await cache.blob(digest, in: repository)
+        let (field, condition) = (request.fields[.range], request.fields[.ifRange])
+        let answer = try await cache.blob(digest, in: repository, range: reading(field, condition, digest))
         var fields = fields(of: digest, answer.status)
-        let requested: RequestedRange =
-            answer.reader.size.map {
-                .parse(
-                    range: request.fields[.range], ifRange: request.fields[.ifRange], entityTag: "\"\(digest)\"",
-                    size: $0)
-            } ?? .whole
-        switch requested {  // RFC 9110 §14.2, §13.1.5
-        case .whole, .multiple:
-            return try response(.ok, fields, answer, 0..<(answer.reader.size ?? .max), isPiece: false, repository)
-        case .part(let range, let isOpenEnded):
-            fields[.contentRange] = "\(ContentRange(range, size: answer.reader.size))"
-            return try response(.partialContent, fields, answer, range, isPiece: !isOpenEnded, repository)
-        case .unsatisfiable:
+        switch answer.content {  // RFC 9110 §14.2, §13.1.5
+        case .bytes(let reader, .part(let range, let isOpenEnded)):
+            fields[.contentRange] = "\(ContentRange(range, size: reader.size))"
+            // What only passes is never verified from the middle on: its client has the rest, and checks it.
+            let isPiece = !isOpenEnded || reader.isPassing && range.lowerBound > 0
+            return try response(.partialContent, fields, answer, reader, range, isPiece: isPiece, repository)
+        case .bytes(let reader, _):
+            let range = 0..<(reader.size ?? .max)
+            return try response(.ok, fields, answer, reader, range, isPiece: false, repository)
+        case .unsatisfiable(let size):
             cache.statistics.count(answer.status.requestClass, of: repository)
-            fields[.contentRange] = ContentRange.unsatisfied(answer.reader.size ?? 0)
+            fields[.contentRange] = ContentRange.unsatisfied(size)
             return Response(status: .rangeNotSatisfiable, fields: fields)
+        case .scattered:
+            // Lazy pullers ask for one range at a time when they are told so, and for the whole when they get it.
+            cache.statistics.count(.error, of: repository)
+            return ErrorMapping.response(
+                .badRequest, .rangeInvalid, "several ranges that far apart are not here yet: ask for one at a time",
+                fields: [.cacheStatus: "\(answer.status)"])
         }
     }
 
+    /// nil where nothing is asked for that could be a range.
+    private func reading(
+        _ field: String?, _ condition: String?, _ digest: Digest
+    ) -> PullThroughCache.RangeReading? {
+        guard let field else { return nil }
+        let reading: PullThroughCache.RangeReading = {
+            .parse(range: field, ifRange: condition, entityTag: "\"\(digest)\"", size: $0)
+        }
+        // What is ignored whatever the size is must not cost a question for it.
+        return reading(.max) == .whole ? nil : reading
+    }
+
     private func response(
-        _ status: HTTPResponse.Status, _ fields: HTTPFields, _ answer: BlobAnswer, _ range: Range<Int64>,
-        isPiece: Bool, _ repository: Repository
+        _ status: HTTPResponse.Status, _ fields: HTTPFields, _ answer: BlobAnswer, _ reader: BlobReader,
+        _ range: Range<Int64>, isPiece: Bool, _ repository: Repository
     ) throws(Refusal) -> Response {
-        let reader = answer.reader
         let file: OpenFile
         do throws(PullThroughError) {
             file = OpenFile(taking: try reader.openDescriptor())
@@ -72,7 +87,7 @@ struct BlobHandler: Sendable {
         let body = FileBody(file: file, start: range.lowerBound, end: reader.size.map { _ in range.upperBound }) {
             offset, atLeast, waker, call in
             let (available, ending) = reader.view(
-                atLeast: atLeast, isPiece: isPiece, group: waker.id, execute: waker.execute, orCall: call)
+                from: offset, atLeast: atLeast, isPiece: isPiece, group: waker.id, execute: waker.execute, orCall: call)
             return FileView(available: available, ending: ending.map(FileView.Ending.init))
         }
         let observer = TrafficObserver(

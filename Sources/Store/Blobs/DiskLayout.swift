@@ -2,7 +2,7 @@
 //
 //     <data>/
 //     ├── blobs/<algorithm>/<first two hex>/<hex>   committed, read-only, name = hash of the content; manifests too
-//     ├── ingest/<id>                               being written; never served by name
+//     ├── ingest/<id>                               being written, or unfinished with a row; never served by name
 //     ├── trash/<id>                                renamed away, being unlinked; emptied at start
 //     ├── quarantine/<hex>.<id>                     bytes that did not match their digest; bounded
 //     ├── metadata.sqlite (-wal, -shm)              what the blobs are called and when that was learnt

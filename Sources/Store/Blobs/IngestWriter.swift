@@ -1,50 +1,72 @@
-// One blob being written: its file, how far it has landed, and the hash that runs behind.
+// One blob being written: its file, which of its bytes have landed, and how it ends.
 
 import Glibc
 package import OCI
 import Synchronization
 
-/// Bytes are written by the transport's thread; a hash job follows, at most one at a time; readers follow the
-/// landing. The file and its reservation end exactly once: by `ContentStore.commit`, or with the last reference to
-/// this.
+/// Bytes are written by one thread at a time, in any order; a hash job follows their contiguous prefix, at most one at
+/// a time (`IngestHash.swift`); readers follow the landing. The file and its reservation end exactly once: by
+/// `ContentStore.commit` or `keep`, or with the last reference to this. One that is passing (`IngestPassing.swift`)
+/// only lets its bytes through.
 package final class IngestWriter: Sendable {
-    /// Unhashed bytes after which the source is asked to pause, and those at which it goes on.
-    private static let highLag: Int64 = 64 << 20, lowLag: Int64 = 32 << 20
-    /// Bytes hashed before another fill gets its turn on the thread, and bytes read back at once.
-    private static let slice: Int64 = 8 << 20, piece = 128 << 10
-
     package let digest: Digest
     /// The whole length in bytes as announced, if anybody did.
     package let announced: Int64?
     package let landing: Landing
+    /// What was on disk when this was opened; empty for a new one.
+    package let resumed: Extents
 
-    private struct State: ~Copyable {
+    struct State: ~Copyable {
         var ingest: Ingest?
         var digester: Digester?
-        var landed: Int64 = 0
+        /// What is written: the landing's extents, and a little ahead of them.
+        var extents: Extents
+        /// How many bytes of the prefix are hashed.
         var hashed: Int64 = 0
-        var isHashing = false
+        var isHashing: Bool
         var isSealed = false
         var failure: StoreError?
-        var whenCaughtUp: (@Sendable () -> Void)?
+        /// Sources that were told to pause, one or more a connection.
+        var whenCaughtUp: [@Sendable () -> Void] = []
         var whenHashed: CheckedContinuation<Result<Digest, StoreError>, Never>?
+        /// Of one that is passing.
+        var window: Int64?
+        /// Passing: how far the slowest follower is, and up to which whole block bytes were given back.
+        var passed: Int64 = 0
+        var released: Int64 = 0
+        /// Whether a row tells of the file, or is about to, and of how many bytes.
+        var hasRow: Bool
+        var rowBytes: Int64 = 0
+
+        /// How far the bytes go from the start without a gap.
+        var prefix: Int64 { extents.prefix }
     }
 
-    private let state: Mutex<State>
-    private let reservation: Reservation
-    /// For reading back; the hash job's alone.
-    private let readBack: CInt
-    private let path: String
+    let state: Mutex<State>
+    let reservation: Reservation
+    let path: String
+    /// For reading back and for syncing beside the writing.
+    let readBack: CInt
 
-    init(path: String, digest: Digest, announced: Int64?, reservation: Reservation) throws(StoreError) {
-        self.path = path
+    /// - Parameters:
+    ///   - resumed: what of the file is written already. It is hashed at once, beside what more comes.
+    ///   - window: of a file without a name, that is passing from the start.
+    init(
+        _ ingest: consuming Ingest, digest: Digest, announced: Int64?, reservation: Reservation,
+        resumed: Extents = Extents(), window: Int64? = nil
+    ) throws(StoreError) {
         self.digest = digest
         self.announced = announced
         self.reservation = reservation
-        let ingest = try Ingest.create(path, size: announced)
+        self.resumed = resumed
+        path = ingest.path
         readBack = try ingest.duplicate()
-        landing = Landing(size: announced)
-        state = Mutex(State(ingest: ingest, digester: Digester(digest.algorithm)))
+        landing = Landing(size: announced, extents: resumed)
+        state = Mutex(
+            State(
+                ingest: ingest, digester: Digester(digest.algorithm), extents: resumed,
+                isHashing: resumed.prefix > 0, window: window, hasRow: !resumed.isEmpty))
+        if resumed.prefix > 0 { HashQueue.run { self.hash() } }
     }
 
     deinit { close(readBack) }
@@ -54,70 +76,52 @@ package final class IngestWriter: Sendable {
         try system("dup", path) { fcntl(readBack, F_DUPFD_CLOEXEC, 0) }
     }
 
-    /// Whether the hash is so far behind that the source should pause; `call` runs once when it may go on.
-    func isLagging(orCall call: @escaping @Sendable () -> Void) -> Bool {
-        state.withLock { state in
-            guard state.landed - state.hashed > Self.highLag else { return false }
-            state.whenCaughtUp = call
-            return true
-        }
-    }
-
-    /// Appends to the file and lets followers have it. Called by one thread at a time.
-    func append(_ bytes: UnsafeRawBufferPointer) throws(StoreError) {
+    /// Puts bytes at their place and lets followers have them. What is there already stays as it is: somebody may have
+    /// read it, and the hash may have passed. Called by one thread at a time.
+    ///
+    /// - Throws: `.noSpace`: where it was met nothing landed, and the same may be tried again once there is room
+    ///   (`ContentStore.grow`) or once this is passing. `.sizeMismatch` beyond what was announced.
+    package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
         guard !bytes.isEmpty else { return }
-        let result: Result<(landed: Int64, startHash: Bool), StoreError> = state.withLock { state in
-            guard state.ingest != nil, !state.isSealed else { return .failure(.ended) }
-            let end = state.landed + Int64(bytes.count)
-            if let announced, end > announced { return .failure(.sizeMismatch(expected: announced, actual: end)) }
-            do throws(StoreError) {
-                try reservation.cover(end)
-                try state.ingest?.write(bytes, at: state.landed)
-            } catch {
-                return .failure(error)
+        let end = offset + Int64(bytes.count)
+        let (range, startHash) = try state.withLock { (state: inout State) throws(StoreError) in
+            guard state.ingest != nil, !state.isSealed else { throw .ended }
+            if let announced, end > announced { throw .sizeMismatch(expected: announced, actual: end) }
+            if state.window == nil { try reservation.cover(end) }
+            // Passing, what all followers have behind them is for nobody.
+            let range = max(offset, state.released)..<max(end, state.released)
+            for gap in state.extents.gaps(in: range) {
+                let part = bytes[Int(gap.lowerBound - offset)..<Int(gap.upperBound - offset)]
+                try state.ingest?.write(UnsafeRawBufferPointer(rebasing: part), at: gap.lowerBound)
             }
-            state.landed = end
-            let startHash = !state.isHashing
-            state.isHashing = true
-            return .success((end, startHash))
+            state.extents.insert(range)
+            let startHash = state.hashed < state.prefix && !state.isHashing
+            if startHash { state.isHashing = true }
+            return (range, startHash)
         }
-        let (landed, startHash) = try result.get()
-        landing.advance(to: landed)
+        landing.insert(range)
         if startHash { HashQueue.run { self.hash() } }
     }
 
-    /// No more bytes come. Waits until all that landed is hashed, and answers whether it is what was asked for.
-    ///
-    /// - Returns: the size in bytes.
-    /// - Throws: `.sizeMismatch`, `.digestMismatch`, or what reading back met.
-    package func verify() async throws(StoreError) -> Int64 {
-        let result: Result<Digest, StoreError> = await withCheckedContinuation { continuation in
-            let startHash = state.withLock { state in
-                state.isSealed = true
-                state.whenHashed = continuation
-                defer { state.isHashing = true }
-                return !state.isHashing
-            }
-            if startHash { HashQueue.run { self.hash() } }
-        }
-        let actual = try result.get()
-        let size = state.withLock { $0.landed }
-        if let announced, announced != size { throw .sizeMismatch(expected: announced, actual: size) }
-        guard actual == digest else { throw .digestMismatch(expected: digest, actual: actual) }
-        return size
-    }
+    // MARK: Ends
 
     /// The content is verified: followers may have its last bytes, before it is durable.
     package func complete(size: Int64) { landing.end(.complete(size: size)) }
 
-    /// It will never be whole: followers are told, unless they already have all of it.
+    /// It will never be whole: followers are told, unless they already have all of it. Nothing stays on the disk.
     package func breakOff() {
         landing.end(.broken)
         _ = takeIngest()  // going out of scope removes the file
         reservation.giveBack()
     }
 
-    /// The file, taken out to be published or thrown away, once.
+    /// It will not be whole this time: followers are told, and nothing more is taken.
+    package func stop() {
+        landing.end(.broken)
+        state.withLock { $0.isSealed = true }
+    }
+
+    /// The file, taken out to be published, kept or thrown away, once.
     func takeIngest() -> Ingest? { state.withLock { $0.ingest.take() } }
 
     /// The promised room is a blob's now; `earlier`: bytes of the same digest that counted already.
@@ -126,73 +130,37 @@ package final class IngestWriter: Sendable {
     /// The file has gone another way: nothing is promised any more, however long followers keep this.
     func giveBackReservation() { reservation.giveBack() }
 
+    // MARK: On disk
+
+    /// The file's name in its directory.
+    var file: String { path.split(separator: "/").last.map(String.init) ?? path }
+
+    /// Whether the file may be found again after a kill: it is there, has a name, and its size is known.
+    var canBeKept: Bool { announced != nil && state.withLock { $0.ingest != nil && $0.window == nil } }
+
+    /// Whether a row tells of the file, or is about to.
+    var hasRow: Bool { state.withLock { $0.hasRow } }
+
+    func expectRow() { state.withLock { $0.hasRow = true } }
+
+    /// Whether a row of so many bytes may still be written: not when the file has met an end since, nor in the place
+    /// of one that says more.
+    func claimRow(of bytes: Int64) -> Bool {
+        state.withLock { state in
+            guard state.ingest != nil, state.window == nil, bytes >= state.rowBytes else { return false }
+            state.rowBytes = bytes
+            return true
+        }
+    }
+
+    /// Makes what has been written so far durable, while more is being written.
+    func syncData() throws(StoreError) { try system("fdatasync", path) { fdatasync(readBack) } }
+
     /// Makes the content durable; the file is not published yet.
     func sync() throws(StoreError) {
-        let result: Result<Void, StoreError> = state.withLock { state in
-            guard state.ingest != nil else { return .failure(.ended) }
-            do throws(StoreError) {
-                try state.ingest?.sync(size: state.landed)
-                return .success(())
-            } catch {
-                return .failure(error)
-            }
+        try state.withLock { (state: inout State) throws(StoreError) in
+            guard state.ingest != nil, state.window == nil else { throw .ended }
+            try state.ingest?.sync(size: state.extents.end)
         }
-        try result.get()
-    }
-
-    /// One slice on a hash thread; goes on in a later job if more has landed, so that many fills share few threads.
-    private func hash() {
-        withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 64) { buffer in
-            let end = state.withLock { $0.hashed } + Self.slice
-            while hashPiece(into: buffer, until: end) {}
-        }
-    }
-
-    /// Hashes the next piece; false when this job is over.
-    private func hashPiece(into buffer: UnsafeMutableRawBufferPointer, until end: Int64) -> Bool {
-        let (from, landed) = state.withLock { ($0.hashed, $0.landed) }
-        guard from < landed else { return rest() }
-        guard from < end else {
-            HashQueue.run { self.hash() }
-            return false
-        }
-        let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, Int(landed - from))])
-        var failure: StoreError?
-        do throws(StoreError) {
-            let count = try readFully(readBack, piece, at: from, path: path)
-            if count < piece.count { failure = .io(operation: "read back", path: path, errno: EIO) }
-        } catch {
-            failure = error
-        }
-        // The digester is out of the lock while it works: this job is the only one.
-        var digester = state.withLock { $0.digester.take() }
-        digester?.update(UnsafeRawBufferPointer(piece))
-        let caughtUp: (@Sendable () -> Void)? = state.withLock { state in
-            state.digester = digester.take()
-            state.failure = state.failure ?? failure
-            state.hashed = from + Int64(piece.count)
-            guard state.landed - state.hashed < Self.lowLag else { return nil }
-            defer { state.whenCaughtUp = nil }
-            return state.whenCaughtUp
-        }
-        caughtUp?()
-        return true
-    }
-
-    /// Nothing more is here: rests until the next append, or says the result if none will come. Both are decided in one
-    /// step, so an append between looking and resting starts a job of its own.
-    private func rest() -> Bool {
-        let (goOn, waiter): (Bool, CheckedContinuation<Result<Digest, StoreError>, Never>?) = state.withLock { state in
-            if state.hashed < state.landed { return (true, nil) }
-            state.isHashing = false
-            defer { if state.isSealed { state.whenHashed = nil } }
-            return (false, state.isSealed ? state.whenHashed : nil)
-        }
-        guard let waiter else { return goOn }
-        let (digester, failure) = state.withLock { state -> (Digest?, StoreError?) in
-            (state.digester.take()?.finish(), state.failure)
-        }
-        waiter.resume(returning: failure.map { .failure($0) } ?? digester.map { .success($0) } ?? .failure(.ended))
-        return false
     }
 }

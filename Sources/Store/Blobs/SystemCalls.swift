@@ -1,5 +1,6 @@
 // The few system calls the store makes, with EINTR retried and errno told.
 
+import CLinux
 import Glibc
 
 func describe(errno code: CInt) -> String { String(cString: strerror(code)) }
@@ -53,6 +54,27 @@ func readFully(
     return done
 }
 
+/// Takes the blocks of the first `size` bytes that are not there yet, at once: a late ENOSPC becomes an early one, and
+/// writes are faster. A file system that cannot takes them as they come.
+func allocate(_ descriptor: CInt, size: Int64, path: String) throws(StoreError) {
+    guard size > 0 else { return }
+    do throws(StoreError) {
+        try system("allocate", path) { wharf_fallocate(descriptor, 0, off_t(size)) }
+    } catch .noSpace {
+        throw .noSpace(needed: size)
+    } catch {
+        // Any other refusal only means that it is not done here.
+    }
+}
+
+/// Gives the blocks that lie wholly in the range back to the disk, and makes zeros of the rest of it.
+func punchHole(_ descriptor: CInt, _ range: Range<Int64>, path: String) throws(StoreError) {
+    try system("punch", path) { wharf_punch_hole(descriptor, off_t(range.lowerBound), off_t(range.count)) }
+}
+
+/// A file in memory that goes with its last descriptor.
+func memoryFile(_ name: String) throws(StoreError) -> CInt { try system("memfd", name) { wharf_memfd(name) } }
+
 /// Makes the directory's own entries durable: a rename is only on disk when this has returned.
 func syncDirectory(_ path: String) throws(StoreError) {
     let descriptor = try system("open", path) { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
@@ -87,6 +109,13 @@ func fileSize(_ descriptor: CInt, path: String) throws(StoreError) -> Int64 {
     var status = stat()
     try system("stat", path) { fstat(descriptor, &status) }
     return Int64(status.st_size)
+}
+
+/// Bytes that an open file takes on the disk, which is what `du` says of it.
+func allocatedSize(_ descriptor: CInt, path: String) throws(StoreError) -> Int64 {
+    var status = stat()
+    try system("stat", path) { fstat(descriptor, &status) }
+    return Int64(status.st_blocks) * 512
 }
 
 /// Bytes that a file of this size takes on the disk: whole blocks of 4 KiB.

@@ -11,8 +11,10 @@ package struct Ledger: Equatable, Sendable {
     package let lowWatermark: Double
     /// Blobs and manifests, each rounded up to whole disk blocks.
     package var committed: Int64 = 0
-    /// Promised to fills; their files are preallocated, so this is also what partial files take.
+    /// Promised to fills; their files are preallocated, so this is also what they take.
     package var reserved: Int64 = 0
+    /// What the files of unfinished fills take that lie there to be gone on with.
+    package var partial: Int64 = 0
     package var quarantined: Int64 = 0
     /// Files that no row knows, until they are adopted or gone.
     package var unknown: Int64 = 0
@@ -25,7 +27,7 @@ package struct Ledger: Equatable, Sendable {
         self.lowWatermark = lowWatermark
     }
 
-    package var used: Int64 { committed + reserved + quarantined + unknown + database }
+    package var used: Int64 { committed + reserved + partial + quarantined + unknown + database }
 
     /// Bytes that must go before `size` more fit, by the limit or by the disk's free space; 0 or less: it fits.
     package func shortfall(for size: Int64, free: Int64) -> Int64 {
@@ -95,8 +97,43 @@ package final class Reservation: Sendable {
         guard missing > 0 else { return }
         let step = max(missing, Self.step)
         guard let more = capacity.reserve(step) else { throw .noSpace(needed: step) }
-        let gained = more.takeHeld()
+        absorb(more)
+    }
+
+    /// Bytes, in whole blocks.
+    var size: Int64 { held.withLock { $0 } }
+
+    /// What was promised there is promised here.
+    func absorb(_ other: Reservation) {
+        let gained = other.takeHeld()
         held.withLock { $0 += gained }
+    }
+
+    /// Gives back what is beyond `size` bytes.
+    func shrink(to size: Int64) {
+        let excess = held.withLock { held in
+            defer { held = min(held, onDisk(size)) }
+            return max(0, held - onDisk(size))
+        }
+        capacity.change { $0.reserved -= excess }
+    }
+
+    /// A kept file of `allocated` bytes on the disk is written on: it belongs to this promise.
+    func takeOver(partial allocated: Int64) {
+        held.withLock { $0 += allocated }
+        capacity.change {
+            $0.partial -= allocated
+            $0.reserved += allocated
+        }
+    }
+
+    /// The file stays, with `allocated` bytes on the disk, and nothing more is promised.
+    func leave(partial allocated: Int64) {
+        let rest = takeHeld()
+        capacity.change {
+            $0.reserved -= rest
+            $0.partial += allocated
+        }
     }
 
     /// The promise is kept: `size` bytes are a blob now, in the place of `earlier` bytes of the same digest that

@@ -1,4 +1,4 @@
-// Makes room: the least recently used goes first, in passes down to the low watermark, one pass at a time.
+// Makes room: what is unfinished goes first, then the least recently used, in passes down to the low watermark.
 
 import Glibc
 import Logging
@@ -14,6 +14,7 @@ actor Evictor {
     private let gate: DigestGate
     private let capacity: Capacity
     private let uses: UseRecorder
+    private let partials: Partials
     private let lease: Duration
     private let now: @Sendable () -> Int64
     private let logger: Logger
@@ -26,7 +27,8 @@ actor Evictor {
 
     init(
         layout: DiskLayout, database: MetadataDatabase, gate: DigestGate, capacity: Capacity, uses: UseRecorder,
-        lease: Duration, evicted: (blobs: Int64, bytes: Int64), now: @escaping @Sendable () -> Int64, logger: Logger
+        partials: Partials, lease: Duration, evicted: (blobs: Int64, bytes: Int64),
+        now: @escaping @Sendable () -> Int64, logger: Logger
     ) {
         self.evicted = evicted
         self.layout = layout
@@ -34,6 +36,7 @@ actor Evictor {
         self.gate = gate
         self.capacity = capacity
         self.uses = uses
+        self.partials = partials
         self.lease = lease
         self.now = now
         self.logger = logger
@@ -76,7 +79,7 @@ actor Evictor {
     private func canMakeRoom(for size: Int64) async -> Bool {
         do throws(StoreError) {
             try await database.record(uses.takeAll())
-            let evictable = try await database.evictableBytes(at: now(), lease: lease)
+            let evictable = try await database.evictableBytes(at: now(), lease: lease) + partials.bytes
             return capacity.snapshot.shortfall(for: onDisk(size), free: capacity.free) <= evictable
         } catch {
             logger.error("cannot tell what may be evicted", metadata: ["error": "\(error)"])
@@ -93,6 +96,7 @@ actor Evictor {
                 try await database.record(uses.takeAll())
                 let excess = goal(capacity.snapshot, capacity.free)
                 guard excess > 0 else { break }
+                if await partials.removeOldest() { continue }
                 let went = try await evictBatch(atLeast: excess)
                 guard went.blobs > 0 else { break }
                 gone = (gone.blobs + went.blobs, gone.bytes + went.bytes)

@@ -112,6 +112,7 @@ extension MetadataDatabase {
                     broughtBy = CASE WHEN excluded.broughtBy IS NULL THEN NULL ELSE broughtBy END
                 """
         ).execute(arguments: [digest.data, size, now, broughtBy])
+        try Self.forgetPartial(digest, in: db)
         return earlier
     }
 

@@ -90,6 +90,11 @@ final class MetadataDatabase: Sendable {
         do { return try pool.read(body) } catch { throw .database("\(error)") }
     }
 
+    /// As `readNow`; one transaction.
+    func writeNow(_ body: (Database) throws -> Void) throws(StoreError) {
+        do { try pool.write(body) } catch { throw .database("\(error)") }
+    }
+
     func close() { try? pool.close() }  // it only fails while it is in use, and then the process is ending anyway
 }
 

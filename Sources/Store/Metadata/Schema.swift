@@ -8,6 +8,9 @@ enum Schema {
         migrator.registerMigration("1") { db in
             for statement in first { try db.execute(sql: statement) }
         }
+        migrator.registerMigration("2") { db in
+            for statement in second { try db.execute(sql: statement) }
+        }
         return migrator
     }
 
@@ -78,5 +81,16 @@ enum Schema {
             name TEXT PRIMARY KEY NOT NULL,
             value INTEGER NOT NULL) WITHOUT ROWID
         """,
+    ]
+    private static let second = [
+        // An unfinished blob's file in `ingest/`, and which of its bytes were on the disk when the row was written.
+        """
+        CREATE TABLE partial (
+            digest BLOB PRIMARY KEY NOT NULL,
+            file TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            extents BLOB NOT NULL,
+            keptAt INTEGER NOT NULL) WITHOUT ROWID
+        """
     ]
 }

@@ -67,9 +67,13 @@ final class Connection: Sendable {
     /// What was received and not yet consumed.
     private let received = Mutex<[UInt8]>([])
 
-    init(port: Int, within limit: Duration = .seconds(40)) throws {
+    /// - Parameter receiveBuffer: bytes that the kernel may hold for a reader who is late; `nil`: as many as it likes.
+    init(port: Int, within limit: Duration = .seconds(40), receiveBuffer: Int32? = nil) throws {
         self.port = port
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        if var receiveBuffer {
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<Int32>.size))
+        }
         var time = timeval(tv_sec: Int(limit.components.seconds), tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
@@ -87,6 +91,12 @@ final class Connection: Sendable {
     }
 
     deinit { close(descriptor) }
+
+    /// Lets the closing be a RST.
+    func resetWhenClosed() {
+        var rule = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &rule, socklen_t(MemoryLayout<linger>.size))
+    }
 
     /// Sends a request without a body. The path goes out as it is.
     func send(_ method: String, _ path: String, _ fields: [String: String] = [:]) throws {

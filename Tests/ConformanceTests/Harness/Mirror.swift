@@ -34,12 +34,15 @@ struct Mirror: Sendable {
     }
 
     /// The configuration of docker.io at the upstream on `port`, with further keys of that upstream, one a line.
-    static func dockerHub(on port: Int, _ keys: [String] = []) -> String {
+    static func dockerHub(on port: Int, _ keys: [String] = []) -> String { dockerHub(on: [port], keys) }
+
+    /// The same with several endpoints, in this order.
+    static func dockerHub(on ports: [Int], _ keys: [String] = []) -> String {
         """
         builtin-upstreams: false
         upstreams:
           docker.io:
-            endpoints: [http://127.0.0.1:\(port)]
+            endpoints: [\(ports.map { "http://127.0.0.1:\($0)" }.joined(separator: ", "))]
             allow-http: true
 
         """ + keys.map { "    \($0)\n" }.joined()

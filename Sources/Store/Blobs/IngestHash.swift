@@ -1,0 +1,126 @@
+// The hash that runs behind the writing of a blob, over what goes from its first byte on without a gap.
+
+import Glibc
+import OCI
+import Synchronization
+
+extension IngestWriter {
+    /// Unhashed bytes after which the source is asked to pause, and those at which it goes on.
+    private static let highLag: Int64 = 64 << 20, lowLag: Int64 = 32 << 20
+    /// Bytes hashed before another fill gets its turn on the thread, and bytes read back at once.
+    private static let slice: Int64 = 8 << 20, piece = 128 << 10
+
+    /// Whether the hash is so far behind that the source should pause; `call` runs once when it may go on. What an
+    /// earlier run has left is no reason, it is hashed beside what comes; nor is anything while only letting through,
+    /// where followers set the pace.
+    func isLagging(orCall call: @escaping @Sendable () -> Void) -> Bool {
+        state.withLock { state in
+            guard state.ingest != nil, state.window == nil, state.hashed >= resumed.prefix,
+                state.prefix - state.hashed > Self.highLag
+            else { return false }
+            state.whenCaughtUp.append(call)
+            return true
+        }
+    }
+
+    /// No more bytes come. Waits until all that landed is hashed, and answers whether it is what was asked for.
+    ///
+    /// - Returns: the size in bytes.
+    /// - Throws: `.sizeMismatch` if any byte is missing, `.digestMismatch`, what reading back met, or `.ended` if it
+    ///   was given up meanwhile.
+    package func verify() async throws(StoreError) -> Int64 {
+        let extents = state.withLock { state in
+            state.isSealed = true
+            return state.extents
+        }
+        let size = announced ?? extents.end
+        guard extents == Extents(upTo: size) else { throw .sizeMismatch(expected: size, actual: extents.count) }
+        let result: Result<Digest, StoreError> = await withCheckedContinuation { continuation in
+            let startHash = state.withLock { state in
+                state.whenHashed = continuation
+                defer { state.isHashing = true }
+                return !state.isHashing
+            }
+            if startHash { HashQueue.run { self.hash() } }
+        }
+        let actual = try result.get()
+        guard actual == digest else { throw .digestMismatch(expected: digest, actual: actual) }
+        return size
+    }
+
+    /// One slice on a hash thread; goes on in a later job if more has landed, so that many fills share few threads.
+    func hash() {
+        withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 64) { buffer in
+            let end = state.withLock { $0.hashed } + Self.slice
+            while hashPiece(into: buffer, until: end) {}
+        }
+        giveBackPassed()  // what only waited for the hash
+    }
+
+    /// Hashes the next piece; false when this job is over.
+    private func hashPiece(into buffer: UnsafeMutableRawBufferPointer, until end: Int64) -> Bool {
+        let (from, prefix, isGivenUp) = state.withLock { ($0.hashed, $0.prefix, $0.ingest == nil) }
+        guard from < prefix, !isGivenUp else { return rest() }
+        guard from < end else {
+            HashQueue.run { self.hash() }
+            return false
+        }
+        let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, Int(prefix - from))])
+        var failure: StoreError?
+        do throws(StoreError) {
+            let count = try readFully(readBack, piece, at: from, path: path)
+            if count < piece.count { failure = .io(operation: "read back", path: path, errno: EIO) }
+        } catch {
+            failure = error
+        }
+        // The digester is out of the lock while it works: this job is the only one.
+        var digester = state.withLock { $0.digester.take() }
+        digester?.update(UnsafeRawBufferPointer(piece))
+        let caughtUp: [@Sendable () -> Void] = state.withLock { state in
+            state.digester = digester.take()
+            state.failure = state.failure ?? failure
+            state.hashed = from + Int64(piece.count)
+            guard state.prefix - state.hashed < Self.lowLag else { return [] }
+            defer { state.whenCaughtUp = [] }
+            return state.whenCaughtUp
+        }
+        for call in caughtUp { call() }
+        return true
+    }
+
+    /// Nothing more is here: rests until the next write, or says the result if none will come. Both are decided in one
+    /// step, so a write between looking and resting starts a job of its own. What was given up is not hashed to its
+    /// end.
+    private func rest() -> Bool {
+        enum Step {
+            case goOn
+            case rest([@Sendable () -> Void])
+            case tell(CheckedContinuation<Result<Digest, StoreError>, Never>?, [@Sendable () -> Void])
+        }
+        let step: Step = state.withLock { state in
+            let isGivenUp = state.ingest == nil
+            if state.hashed < state.prefix, !isGivenUp { return .goOn }
+            state.isHashing = false
+            defer { state.whenCaughtUp = [] }
+            guard state.isSealed || isGivenUp else { return .rest(state.whenCaughtUp) }
+            defer { state.whenHashed = nil }
+            return .tell(state.whenHashed, state.whenCaughtUp)
+        }
+        switch step {
+        case .goOn: return true
+        case .rest(let paused): for call in paused { call() }
+        case .tell(let waiter, let paused):
+            for call in paused { call() }
+            waiter?.resume(returning: result())
+        }
+        return false
+    }
+
+    private func result() -> Result<Digest, StoreError> {
+        state.withLock { state in
+            if let failure = state.failure { return .failure(failure) }
+            guard state.hashed == state.prefix, let digester = state.digester.take() else { return .failure(.ended) }
+            return .success(digester.finish())
+        }
+    }
+}
