@@ -45,7 +45,7 @@ extension PullThroughCache {
             case .answered(let wish): return answer(wish, asked ?? .hit, beganFill: false) { nil }
             case .follow(let fill, let id, let isMine):
                 if let answer = try await follow(fill, as: id, isMine: isMine, key, range) { return answer }
-            case .wait(let task): await task.value
+            case .again(after: let task): await task?.value
             case .askForLink:
                 try await confirmLink(key)
                 asked = .confirmed
@@ -117,8 +117,8 @@ extension PullThroughCache {
         case follow(Fill, as: Int, isMine: Bool)
         /// Nothing needs to be sent.
         case answered(Wish)
-        /// A fill is on its way out, and another cannot begin before.
-        case wait(Task<Void, Never>)
+        /// A fill is on its way out, and another cannot begin before; or it has gone just now.
+        case again(after: Task<Void, Never>?)
         /// The content is here or on its way, but this repository has not been shown to have it.
         case askForLink
         /// What a range means depends on it.
@@ -175,7 +175,7 @@ extension PullThroughCache {
         }
         let source = Fill.Source(registry: try registry(of: repository), repository: repository)
         if let id = fill.join(source, demand) { return .follow(fill, as: id, isMine: false) }
-        return task(of: fill).map(Step.wait) ?? .askForLink
+        return .again(after: fill === self.fill(of: fill.digest) ? task(of: fill) : nil)
     }
 
     private func start(
@@ -196,7 +196,7 @@ extension PullThroughCache {
             Fill.Surroundings(
                 store: store, clock: clock, statistics: statistics, logger: logger,
                 retire: { [weak self] in self?.retire($0) }, suspect: { [weak self] in self?.suspect($0, $1) }))
-        guard let id = fill.join(source, demand) else { return .askForLink }
+        guard let id = fill.join(source, demand) else { return .again(after: nil) }  // a new one takes everybody
         begin(fill)
         return .follow(fill, as: id, isMine: true)
     }

@@ -14,8 +14,8 @@ struct ConnectionRamp: Sendable {
         case resting
     }
 
-    /// A rate is looked at after so long; the first look is a quick one.
-    static let firstLook = Duration.milliseconds(150), look = Duration.milliseconds(500)
+    /// A rate is looked at over so long: a shorter look would take a slow start for a slow line.
+    static let look = Duration.milliseconds(500)
     /// New connections need time to open before their effect can be seen.
     static let opening = Duration.milliseconds(500)
     /// What one connection brings within so many seconds is left to it: more of them lose what is on its way to the
@@ -66,7 +66,7 @@ struct ConnectionRamp: Sendable {
     ///   - remaining: bytes that are wanted and have not come.
     mutating func look(at now: Duration, received: Int64, remaining: Int64) {
         guard most > 1, phase != .together else { return }
-        guard let begun else { return mark(now, received, Self.firstLook) }
+        guard let begun else { return mark(now, received, Self.look) }
         guard now >= nextLook else { return }
         let seconds = (now - begun.time) / .seconds(1)
         let seen = Double(received - begun.bytes) / max(seconds, 0.001)

@@ -73,7 +73,7 @@ import Upstream
         var fill = FillScript(.whole, ranges: 4)
         fill.flow(100 * mebi)
         _ = fill.bring(1, mebi, at: 1)
-        #expect(fill.bring(1, 90 * mebi, at: 160) == [.checkpoint])
+        #expect(fill.bring(1, 90 * mebi, at: 510) == [.checkpoint])
         #expect(fill.tick(5000) == [])
     }
 
@@ -94,11 +94,11 @@ import Upstream
         fill.flow(400 * mebi)
         #expect(fill.state.join(2, .part(0..<mebi), at: .zero) == true)
         _ = fill.bring(1, 1000, at: 1)
-        _ = fill.bring(1, 2000, at: 160)
+        _ = fill.bring(1, 2000, at: 510)
         let asked = fill.state.plan.segments.map(\.id)
         #expect(asked == [1, 2, 3, 4])
-        #expect(fill.leave(1, at: 170) == [.cancel(2), .cancel(3), .cancel(4)])
-        for id in 2...4 { #expect(fill.fail(id, .cancelled, at: 180) == []) }
+        #expect(fill.leave(1, at: 520) == [.cancel(2), .cancel(3), .cancel(4)])
+        for id in 2...4 { #expect(fill.fail(id, .cancelled, at: 530) == []) }
     }
 
     // MARK: Passing
@@ -147,11 +147,11 @@ import Upstream
         var fill = FillScript(.whole, ranges: 4)
         fill.flow(400 * mebi)
         _ = fill.bring(1, 1_000_000, at: 1)
-        #expect(fill.bring(1, 2_000_000, at: 160).count == 3)
-        let actions = fill.state.ranOutOfRoom(window: 8 * mebi, at: .milliseconds(200))
+        #expect(fill.bring(1, 2_000_000, at: 510).count == 3)
+        let actions = fill.state.ranOutOfRoom(window: 8 * mebi, at: .milliseconds(520))
         #expect(actions == [.release(upTo: 0), .cancel(2), .cancel(3), .cancel(4)])
-        for id in 2...4 { #expect(fill.fail(id, .cancelled, at: 210) == []) }
+        for id in 2...4 { #expect(fill.fail(id, .cancelled, at: 530) == []) }
         #expect(fill.state.allowance(1, at: 8 * mebi) == .hold)
-        #expect(fill.move(1, 1_000_000, at: 220) == [.release(upTo: 1_000_000), .resume(1)])
+        #expect(fill.move(1, 1_000_000, at: 540) == [.release(upTo: 1_000_000), .resume(1)])
     }
 }
