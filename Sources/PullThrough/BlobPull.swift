@@ -36,15 +36,20 @@ extension PullThroughCache {
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: true)
         var asked: CacheStatus?
         var range = range
+        var isAlone = false
         while true {
-            switch try await step(key, digest, in: repository, range) {
+            switch try await step(key, digest, in: repository, range, isAlone: isAlone) {
             case .stored(let file):
                 store.recordUse(digest, lease: false)
                 let wish = Wish(range, size: file.size, isStored: true)
                 return answer(wish, asked ?? .hit, beganFill: false) { BlobReader(stored: file) }
             case .answered(let wish): return answer(wish, asked ?? .hit, beganFill: false) { nil }
-            case .follow(let fill, let id, let isMine):
-                if let answer = try await follow(fill, as: id, isMine: isMine, key, range) { return answer }
+            case .follow(let fill, let id, let isMine, let hasRight):
+                switch try await follow(fill, as: id, isMine: isMine, hasRight: hasRight, key, range) {
+                case .answer(let answer): return answer
+                case .again: break
+                case .alone: isAlone = true
+                }
             case .again(after: let task): await task?.value
             case .askForLink:
                 try await confirmLink(key)
@@ -57,14 +62,27 @@ extension PullThroughCache {
         }
     }
 
-    /// - Returns: nil if it was another's fill and came to nothing: to be tried again for oneself.
+    private enum Outcome {
+        case answer(BlobAnswer)
+        /// It was another's fill and came to nothing, or to nothing that this repository may see: ask for oneself.
+        case again
+        /// There is no room, and that fill serves another.
+        case alone
+    }
+
+    /// - Parameter hasRight: whether the repository may see the digest whatever this fill's upstreams say.
     private func follow(
-        _ fill: Fill, as id: Int, isMine: Bool, _ key: NegativeCache.Key, _ range: RangeReading?
-    ) async throws(Refusal) -> BlobAnswer? {
+        _ fill: Fill, as id: Int, isMine: Bool, hasRight: Bool, _ key: NegativeCache.Key, _ range: RangeReading?
+    ) async throws(Refusal) -> Outcome {
         do throws(PullThroughError) {
             guard case .shown(let writer) = try await fill.opened(for: id) else {
                 fill.leave(id)
-                return nil
+                return .alone
+            }
+            // It may be another's upstream that has answered.
+            guard hasRight || fill.hasAnswered(for: key.repository) else {
+                fill.leave(id)
+                return .again
             }
             store.recordUse(fill.digest, lease: false)
             let reader = BlobReader(following: fill, as: id, through: writer)
@@ -72,12 +90,13 @@ extension PullThroughCache {
             let wish = writer.announced.map { Wish(range, size: $0, isStored: false) } ?? .send(.whole)
             fill.want(id, wish.demand)
             let status = CacheStatus.miss(200, isStored: !reader.isPassing, isCollapsed: !isMine)
-            return answer(wish, status, beganFill: isMine) { reader }
+            return .answer(answer(wish, status, beganFill: isMine) { reader })
         } catch {
             fill.leave(id)
             // Another repository's failure says nothing about this one: ask for ourselves.
-            if fill.source != key.repository { return nil }
-            remember(error, for: key)
+            if fill.source != key.repository { return .again }
+            // Of several sources the last one's word may be what it is.
+            if fill.hasOneSource { remember(error, for: key) }
             throw .missed(error, isCollapsed: !isMine)
         }
     }
@@ -114,7 +133,7 @@ extension PullThroughCache {
 
     private enum Step {
         case stored(BlobFile)
-        case follow(Fill, as: Int, isMine: Bool)
+        case follow(Fill, as: Int, isMine: Bool, hasRight: Bool)
         /// Nothing needs to be sent.
         case answered(Wish)
         /// A fill is on its way out, and another cannot begin before; or it has gone just now.
@@ -128,15 +147,18 @@ extension PullThroughCache {
 
     /// Lookup, join and start are one turn of the digest, so it has at most one fill. No upstream is waited for in it.
     private func step(
-        _ key: NegativeCache.Key, _ digest: Digest, in repository: Repository, _ range: RangeReading?
+        _ key: NegativeCache.Key, _ digest: Digest, in repository: Repository, _ range: RangeReading?, isAlone: Bool
     ) async throws(Refusal) -> Step {
         do throws(PullThroughError) {
             return try await store.gate.turn(digest) { () async throws(PullThroughError) in
                 let knowledge = try await restated { () async throws(StoreError) in
                     try await store.knowledge(of: digest, in: repository)
                 }
-                if let fill = fill(of: digest) {
-                    if isShown(fill, in: repository, knowledge) { return try join(fill, from: repository, range) }
+                if !isAlone, let fill = fill(of: digest) {
+                    if isShown(fill, in: repository, knowledge) || fill.source == repository && !fill.isDecided {
+                        let hasRight = isShown(fill, in: repository, knowledge)
+                        return try join(fill, from: repository, hasRight: hasRight, range)
+                    }
                     return unknowns.refusal(for: key, at: now()).map(Step.refused) ?? .askForLink
                 }
                 if let size = knowledge.storedSize {
@@ -149,7 +171,7 @@ extension PullThroughCache {
                     if let file { return .stored(file) }
                 }
                 if let refusal = unknowns.refusal(for: key, at: now()) { return .refused(refusal) }
-                return try start(digest, from: repository, answeredSize: knowledge.answeredSize, range)
+                return try start(digest, from: repository, knowledge, range, isAlone: isAlone)
             }
         } catch {
             throw .missed(error)
@@ -159,46 +181,49 @@ extension PullThroughCache {
     /// Whether a fill's bytes may be seen through a repository. What takes credentials is not shown elsewhere because a
     /// manifest names it.
     private func isShown(_ fill: Fill, in repository: Repository, _ knowledge: BlobKnowledge) -> Bool {
-        if knowledge.isAnswered || fill.source == repository { return true }
+        if knowledge.isAnswered || fill.hasAnswered(for: repository) { return true }
         let isPrivate = directory.hasCredentials(fill.source.upstream) && fill.source.upstream != repository.upstream
         return knowledge.isLinked && !isPrivate
     }
 
     private func join(
-        _ fill: Fill, from repository: Repository, _ range: RangeReading?
+        _ fill: Fill, from repository: Repository, hasRight: Bool, _ range: RangeReading?
     ) throws(PullThroughError) -> Step {
         var demand = Demand.whole
         if let range {
-            let wish = fill.size.map { Wish(range, size: $0, isStored: false) }
-            if let wish, !wish.needsBytes { return .answered(wish) }
+            // What somebody else was told of the size decides nothing for this one.
+            let wish = fill.confirmedSize.map { Wish(range, size: $0, isStored: false) }
+            if hasRight, let wish, !wish.needsBytes { return .answered(wish) }
             demand = wish?.demand ?? .undecided
         }
         let source = Fill.Source(registry: try registry(of: repository), repository: repository)
-        if let id = fill.join(source, demand) { return .follow(fill, as: id, isMine: false) }
+        if let id = fill.join(source, demand) { return .follow(fill, as: id, isMine: false, hasRight: hasRight) }
         return .again(after: fill === self.fill(of: fill.digest) ? task(of: fill) : nil)
     }
 
     private func start(
-        _ digest: Digest, from repository: Repository, answeredSize: Int64?, _ range: RangeReading?
+        _ digest: Digest, from repository: Repository, _ knowledge: BlobKnowledge, _ range: RangeReading?, isAlone: Bool
     ) throws(PullThroughError) -> Step {
         let source = Fill.Source(registry: try registry(of: repository), repository: repository)
         var demand = Demand.whole
         // `0-` is the whole in other words, whatever the size.
         if let range, range(.max) != .part(0..<Int64.max, isOpenEnded: true) {
-            guard let answeredSize else { return .askForSize }
+            guard let answeredSize = knowledge.answeredSize else { return .askForSize }
             let wish = Wish(range, size: answeredSize, isStored: false)
             if !wish.needsBytes { return .answered(wish) }
             demand = wish.demand
         }
         let fill = Fill(
-            digest, from: source, size: demand == .whole ? nil : answeredSize,
-            policy: directory[repository.upstream]?.fills ?? FillPolicy(), isSingleSource: isSuspect(digest), at: now(),
+            digest, from: source, size: demand == .whole ? nil : knowledge.answeredSize,
+            sizeHint: knowledge.answeredSize ?? knowledge.namedSize,
+            policy: directory[repository.upstream]?.fills ?? FillPolicy(), isSingleSource: isSuspect(digest),
+            isAlone: isAlone, at: now(),
             Fill.Surroundings(
                 store: store, clock: clock, statistics: statistics, logger: logger,
                 retire: { [weak self] in self?.retire($0) }, suspect: { [weak self] in self?.suspect($0, $1) }))
         guard let id = fill.join(source, demand) else { return .again(after: nil) }  // a new one takes everybody
-        begin(fill)
-        return .follow(fill, as: id, isMine: true)
+        begin(fill, isOpen: !isAlone)
+        return .follow(fill, as: id, isMine: true, hasRight: false)
     }
 
     /// Asks the upstream by HEAD whether the repository has the blob, and links it if so.

@@ -41,6 +41,8 @@ package final class Fill: Sendable {
         var writer: IngestWriter?
         var connections: [Int: FillConnection] = [:]
         var contributions = Contributions()
+        /// Whose upstream has answered for the digest in this fill: they may see it.
+        var answered: Set<Repository> = []
         var opening: Result<IngestWriter, PullThroughError>?
         var awaitingOpening: [CheckedContinuation<Void, Never>] = []
         var outcome: FillState.Outcome?
@@ -50,6 +52,8 @@ package final class Fill: Sendable {
         var awaitingRest: CheckedContinuation<Void, Never>?
         var alarm: (task: Task<Void, Never>, at: Duration)?
         var lastFollower = 0
+        /// How much had landed when it was last given more room.
+        var grownAt: Int64?
         /// It has come to nothing, and will be gone soon.
         var isClosed = false
         /// The only endpoint that may be asked, once it is known, if bytes of several were wrong the last time.
@@ -64,25 +68,35 @@ package final class Fill: Sendable {
     let state: Mutex<State>
     let around: Surroundings
     let isSingleSource: Bool
+    /// It serves one follower, and passes.
+    let isAlone: Bool
+    /// Bytes, as far as anybody has said before: for its place among those who wait for a connection.
+    let sizeHint: Int64?
     let uptime: @Sendable () -> Duration
     let firstByteTimeout: Duration
     private let isResumed: Bool
 
     /// - Parameters:
     ///   - size: bytes, if an upstream has told.
+    ///   - sizeHint: bytes, if anybody has said: a manifest perhaps.
     ///   - isSingleSource: whether all of it must come from one endpoint.
+    ///   - isAlone: there is no room, and it serves one follower.
     init(
-        _ digest: Digest, from source: Source, size: Int64?, policy: FillPolicy, isSingleSource: Bool, at now: Int64,
-        _ around: Surroundings
+        _ digest: Digest, from source: Source, size: Int64?, sizeHint: Int64?, policy: FillPolicy,
+        isSingleSource: Bool, isAlone: Bool, at now: Int64, _ around: Surroundings
     ) {
         self.digest = digest
         self.source = source.repository
         self.around = around
         self.isSingleSource = isSingleSource
+        self.isAlone = isAlone
+        self.sizeHint = sizeHint
         startedAt = now
         firstByteTimeout = source.registry.configuration.firstByteTimeout
         uptime = stopwatch(around.clock)
-        let partial = around.store.partial(of: digest).flatMap { size == nil || size == $0.size ? $0 : nil }
+        let partial =
+            isAlone
+            ? nil : around.store.partial(of: digest).flatMap { size == nil || size == $0.size ? $0 : nil }
         isResumed = partial != nil
         var machine = FillState(policy: policy, size: partial?.size ?? size, landed: partial?.extents ?? Extents())
         machine.addSource(endpoints: source.registry.configuration.endpoints.count, isFirst: true)
@@ -108,12 +122,15 @@ package final class Fill: Sendable {
     // MARK: Its end
 
     private func finish() async {
-        guard let writer = state.withLock({ $0.writer }) else { return }
+        // All has landed, so there is a file.
+        guard let writer = state.withLock({ $0.writer }) else { return around.retire(self) }
         do throws(StoreError) {
             let size = try await writer.verify()
             writer.complete(size: size)
             decide(.success(writer))
-            if !state.withLock({ $0.machine.isPassing }) {
+            if state.withLock({ $0.machine.isPassing }) {
+                await around.store.discard(writer)
+            } else {
                 let (repositories, broughtBy) = linked
                 try await around.store.commit(writer, size: size, linkedTo: repositories, broughtBy: broughtBy)
                 around.suspect(digest, false)
@@ -129,7 +146,7 @@ package final class Fill: Sendable {
     /// What was asked and answered for it, and whose credentials that took.
     private var linked: (repositories: [Repository], broughtBy: String?) {
         state.withLock { state in
-            let given = state.contributions.repositories.union([source])
+            let given = state.answered
             let taking = state.sources.first {
                 given.contains($0.repository) && $0.registry.configuration.credentials != nil
             }
@@ -154,7 +171,7 @@ package final class Fill: Sendable {
         await around.store.quarantine(writer)
     }
 
-    /// It leaves the table only when its file is out of the way of the next fill's; until then nobody joins it.
+    /// It leaves the table when its file is out of the way of the next fill's; until then nobody joins it.
     private func stop(_ error: PullThroughError, keep: Bool) async {
         let writer = state.withLock { state in
             state.isClosed = true
@@ -214,7 +231,7 @@ package final class Fill: Sendable {
         let id: Int? = state.withLock { state in
             guard !state.isClosed, state.machine.join(state.lastFollower + 1, demand, at: now) else { return nil }
             state.lastFollower += 1
-            if !isSingleSource, !state.sources.contains(where: { $0.repository == source.repository }) {
+            if isLent(source), !state.sources.contains(where: { $0.repository == source.repository }) {
                 state.sources.append(source)
                 state.machine.addSource(endpoints: source.registry.configuration.endpoints.count, isFirst: false)
             }
@@ -224,6 +241,21 @@ package final class Fill: Sendable {
         return id
     }
 
+    /// Whether others may get what comes from a follower's source. What takes credentials is not for the followers of
+    /// another upstream.
+    private func isLent(_ source: Source) -> Bool {
+        if isSingleSource || isAlone { return false }
+        return source.registry.configuration.credentials == nil || source.repository.upstream == self.source.upstream
+    }
+
+    /// Whether a repository's own upstream has answered for the digest in this fill.
+    func hasAnswered(for repository: Repository) -> Bool { state.withLock { $0.answered.contains(repository) } }
+
+    var hasOneSource: Bool { state.withLock { $0.sources.count == 1 } }
+
+    /// Whether it has been said what comes of it.
+    var isDecided: Bool { state.withLock { $0.opening != nil } }
+
     /// The follower knows now what he wants.
     func want(_ id: Int, _ demand: Demand) {
         change { machine, now in
@@ -231,8 +263,6 @@ package final class Fill: Sendable {
             return machine.tick(firstByteBy: firstByteTimeout, at: now)
         }
     }
-
-    func moved(_ id: Int, to offset: Int64) { change { $0.moved(id, to: offset, at: $1) } }
 
     func leave(_ id: Int) {
         change { $0.left(id, at: $1) }
@@ -286,10 +316,4 @@ func restated<Value: Sendable>(
     _ body: () async throws(StoreError) -> Value
 ) async throws(PullThroughError) -> Value {
     do throws(StoreError) { return try await body() } catch { throw PullThroughError(error) }
-}
-
-/// Time since the call, by any clock.
-func stopwatch<C: Clock>(_ clock: C) -> @Sendable () -> Duration where C.Duration == Duration {
-    let start = clock.now
-    return { start.duration(to: clock.now) }
 }

@@ -24,6 +24,8 @@ extension FillState {
     enum Action: Equatable, Sendable {
         case ask(Ask)
         case cancel(Int)
+        /// It waits for a slot, and is the only one the fill has now.
+        case promote(Int)
         /// It has moved too little for too long, and there is another way.
         case replace(Int)
         /// Make the file; bytes, if the upstream said.

@@ -20,6 +20,17 @@ extension Fill {
         for action in actions { perform(action) }
     }
 
+    /// A follower has read up to `offset`: often, and mostly of no consequence.
+    func moved(_ id: Int, to offset: Int64) {
+        let now = uptime()
+        let actions = state.withLock { state in
+            let actions = state.machine.moved(id, to: offset, at: now)
+            if !actions.isEmpty { enter(actions, in: &state, at: now) }
+            return actions
+        }
+        for action in actions { perform(action) }
+    }
+
     func tick() { change { $0.tick(firstByteBy: firstByteTimeout, at: $1) } }
 
     /// The program ends: what has landed is kept.
@@ -34,7 +45,7 @@ extension Fill {
                 state.underWay += 1
             case .open: state.underWay += 1
             case .end(let outcome): state.outcome = outcome
-            case .cancel, .replace, .resume, .checkpoint, .release: break
+            case .cancel, .promote, .replace, .resume, .checkpoint, .release: break
             }
         }
         guard let due = state.machine.deadline(firstByteBy: firstByteTimeout) else { return }
@@ -57,11 +68,12 @@ extension Fill {
         switch action {
         case .ask(let ask): begin(ask)
         case .cancel(let id): state.withLock { $0.connections[id] }?.cancel()
+        case .promote(let id): state.withLock { $0.connections[id] }?.becomeFirst()
         case .replace(let id): replace(id)
         case .open(let size): Task { await open(size) }
         case .resume(let id): state.withLock { $0.connections[id] }?.resume()
         case .checkpoint: Task { await checkpoint() }
-        case .release(let offset): state.withLock { $0.writer }?.release(upTo: offset)
+        case .release(let offset): state.withLock { $0.writer }?.releaseSoon(upTo: offset)
         case .end: state.withLock { $0.awaitingOutcome.take() }?.resume()
         }
     }
@@ -75,7 +87,8 @@ extension Fill {
             request.entityTags = state.machine.witness.entityTags
             request.endpoint = state.onlyEndpoint
             let claim = ConnectionBudget.Claim(
-                isFirst: ask.isFirst, isFollowed: !state.machine.followers.isEmpty, size: state.machine.size)
+                isFirst: ask.isFirst, isFollowed: !state.machine.followers.isEmpty,
+                size: state.machine.size ?? sizeHint)
             return (state.connections[ask.id], state.sources[ask.source], request, claim)
         }
         guard let connection else { return }
@@ -87,6 +100,8 @@ extension Fill {
                 let result = await connection.run(source, ticket, request)
                 over(connection, result, of: source.repository.upstream)
             }, ticket)
+        // Who came or left just now found no ticket to tell.
+        connection.update(isFollowed: state.withLock { !$0.machine.followers.isEmpty })
     }
 
     private func over(_ connection: FillConnection, _ result: Result<Void, UpstreamError>, of upstream: String) {
@@ -135,6 +150,7 @@ extension Fill {
     }
 
     private func makeFile(_ size: Int64?) async throws(StoreError) -> IngestWriter {
+        if isAlone { return try await around.store.passing(digest, size: size) }
         do throws(StoreError) {
             return try await around.store.ingest(digest, size: size)
         } catch .noSpace {
@@ -166,7 +182,10 @@ extension Fill {
         let now = uptime()
         let result: Result<([FillState.Action], IngestWriter?), UpstreamError> = state.withLock { state in
             let result = state.machine.answered(connection.ask.id, head, at: now)
-            if isSingleSource, case .success = result { state.onlyEndpoint = head.endpoint }
+            if case .success = result {
+                state.answered.insert(connection.repository)
+                if isSingleSource { state.onlyEndpoint = head.endpoint }
+            }
             return result.map { actions in
                 enter(actions, in: &state, at: now)
                 return (actions, state.writer)
@@ -194,9 +213,10 @@ extension Fill {
 
     func landed(_ connection: FillConnection, upTo offset: Int64) {
         let now = uptime()
+        let contributor = connection.contributor
         let actions = state.withLock { state in
             let id = connection.ask.id
-            if let next = state.machine.plan[id]?.next, next < offset, let contributor = connection.contributor {
+            if let next = state.machine.plan[id]?.next, next < offset, let contributor {
                 state.contributions.add(next..<offset, by: contributor)
             }
             let actions = state.machine.landed(id, upTo: offset, at: now)
@@ -223,7 +243,13 @@ extension Fill {
     /// A blob whose size nobody said has outgrown its room, or the disk is full all the same.
     private func makeRoom(for writer: IngestWriter) async {
         do throws(StoreError) {
-            if writer.announced == nil { return try await around.store.grow(writer) }
+            // Once for what has landed: room that is promised and not there is no room.
+            let landed = writer.landing.landed
+            let hasGrown = state.withLock { state in
+                defer { state.grownAt = landed }
+                return state.grownAt == landed
+            }
+            if writer.announced == nil, !hasGrown { return try await around.store.grow(writer) }
         } catch {
             // Nothing more may be evicted.
         }

@@ -24,7 +24,7 @@ final class FillConnection: BlobSink {
     }
 
     let ask: FillState.Ask
-    private let repository: Repository
+    let repository: Repository
     private unowned let fill: Fill
     private let state = Mutex(State())
 
@@ -58,8 +58,9 @@ final class FillConnection: BlobSink {
     /// The file is there: bytes are taken from here on. The resumption is a message to the transport's thread, so it
     /// cannot overtake the pause that a piece arriving just now still brings.
     func start(writing writer: IngestWriter) {
+        let stage = stage(for: writer)
         let transfer = state.withLock { state in
-            if state.stage == nil { state.stage = stage(for: writer) }
+            state.stage = state.stage ?? stage
             return state.transfer
         }
         transfer?.resume()
@@ -74,6 +75,8 @@ final class FillConnection: BlobSink {
         }
         if isCancelled { task.cancel() }
     }
+
+    func becomeFirst() { state.withLock { $0.ticket }?.becomeFirst() }
 
     func update(isFollowed: Bool) { state.withLock { $0.ticket }?.update(isFollowed: isFollowed) }
 
@@ -119,7 +122,9 @@ final class FillConnection: BlobSink {
         if isCancelled { return .refuse(.cancelled) }
         switch fill.answered(self, head) {
         case .failure(let error): return .refuse(error)
-        case .success(nil): return .pause
+        case .success(nil):
+            fill.paused(ask.id)
+            return .pause
         case .success(let writer?):
             let stage = stage(for: writer)
             state.withLock { $0.stage = $0.stage ?? stage }
@@ -130,6 +135,11 @@ final class FillConnection: BlobSink {
     func bytes(_ bytes: UnsafeRawBufferPointer) -> Verdict {
         let (stage, transfer, taken) = state.withLock { ($0.stage, $0.transfer, $0.taken) }
         guard let stage, let transfer else { return .pause }
+        // They come again in pieces of whatever size.
+        guard taken < bytes.count else {
+            state.withLock { $0.taken = taken - bytes.count }
+            return .took
+        }
         var rest = UnsafeRawBufferPointer(rebasing: bytes[taken...])
         while !rest.isEmpty {
             let position = stage.position
@@ -158,6 +168,8 @@ final class FillConnection: BlobSink {
         if taken > 0 { state.withLock { $0.taken = 0 } }
         return .took
     }
+
+    func held() { fill.paused(ask.id) }
 
     func settle() {
         guard let stage = state.withLock({ $0.stage }) else { return }

@@ -79,11 +79,11 @@ struct FillState: Sendable {
 
     /// A follower has read up to `offset`.
     mutating func moved(_ id: Int, to offset: Int64, at now: Duration) -> [Action] {
-        guard followers.move(id, to: offset), phase != .ended else { return [] }
+        let hasMoved = followers.move(id, to: offset)
+        guard hasMoved != .nowhere, phase != .ended else { return [] }
         if isPassing { return released() + next(at: now) }
-        // Of the others only an open-ended reader's going on changes what is wanted.
-        if case .openEnded = followers.demand(of: id) { return next(at: now) }
-        return []
+        // Of the others only the window of an open-ended reader changes what is wanted.
+        return hasMoved == .intoNextWindow ? next(at: now) : []
     }
 
     mutating func left(_ id: Int, at now: Duration) -> [Action] {
@@ -117,14 +117,19 @@ struct FillState: Sendable {
         case .fit: senders.change(id) { $0.hasSpurnedSkipping = false }
         }
         if head.range != nil { ignoresRanges = false }
-        senders.answered(id, at: now)
         if let size = head.size, plan.size == .max { plan.learn(size: size) }
         var actions: [Action] = []
         if head.range == nil, segment.start > 0 || segment.reach < plan.size {
             ignoresRanges = true
+            // One that sends already is nearer; when the others have left, it goes on to the end.
+            if senders.isAnySending {
+                makeWay(id)
+                return .failure(.cancelled)
+            }
             plan.widen(id)
             for other in senders.ids where other != id { actions.append(leave(other)) }
         }
+        senders.answered(id, at: now)
         guard phase == .waiting else { return .success(actions) }
         phase = .opening
         return .success(actions + [.open(size: size)])
@@ -294,10 +299,13 @@ struct FillState: Sendable {
             step = SegmentPlan.Step(most: SegmentPlan.block, least: SegmentPlan.block, connections: 1)
         }
         defer { if senders.isEmpty { repair.rests() } }
+        if phase == .flowing, !senders.isAnySending, let first = senders.takeFirstWaiting() {
+            actions.append(.promote(first))
+        }
         while senders.count < (isLarge ? ramp.target : 1), let segment = plan.begin(step: step) {
             actions.append(ask(segment))
         }
-        guard mayBeSeveral, policy.ranges > 1 else { return actions }
+        guard mayBeSeveral else { return actions }
         while senders.count < policy.ranges, let segment = plan.begin(step: step, isUrgent: true) {
             actions.append(ask(segment))
         }
@@ -311,8 +319,8 @@ struct FillState: Sendable {
     }
 
     private mutating func ask(_ segment: SegmentPlan.Segment) -> Action {
-        let isFirst = senders.isEmpty
-        senders.begin(segment.id, from: repair.source)
+        let isFirst = !senders.isAnySending
+        senders.begin(segment.id, from: repair.source, isFirst: isFirst)
         let isToTheEnd = segment.end >= plan.size
         let range: BlobRange? =
             switch (segment.start, isToTheEnd) {
@@ -350,8 +358,12 @@ struct FillState: Sendable {
             witness = Witness(size: nil)
             return next(at: now)
         }
-        if !senders.isEmpty, ramp.target > 1 { ramp.stayAlone(at: now, received: received) }
-        switch repair.failed(error, by: sender.source, of: upstream, isEarly: isEarly, at: now) {
+        // Further connections are not let in; one that breaks on the way says nothing of that.
+        if !senders.isEmpty, ramp.target > 1, !sender.hasAnswered { ramp.stayAlone(at: now, received: received) }
+        let isAlone = !senders.isAnySending
+        switch repair.failed(
+            error, by: sender.source, of: upstream, isEarly: isEarly, isAlone: isAlone, at: now)
+        {
         case .giveUp(let error, let isLie): return end(.failed(error, isLie: isLie))
         case .again: return next(at: now)
         }

@@ -52,11 +52,17 @@ struct FollowerTable: Sendable {
         followers = followers.filter { $0.key == first }
     }
 
-    /// - Returns: false if that is nothing new.
-    mutating func move(_ id: Int, to offset: Int64) -> Bool {
-        guard let follower = followers[id], offset > follower.position else { return false }
+    enum Move: Equatable {
+        case nowhere, ahead
+        /// Of an open-ended reader: more is to be had for him.
+        case intoNextWindow
+    }
+
+    mutating func move(_ id: Int, to offset: Int64) -> Move {
+        guard let follower = followers[id], offset > follower.position else { return .nowhere }
         followers[id]?.position = offset
-        return true
+        guard case .openEnded = follower.demand else { return .ahead }
+        return follower.position / (Self.window / 2) == offset / (Self.window / 2) ? .ahead : .intoNextWindow
     }
 
     /// From where each one's next missing byte is to where he wants it; the same want counts once.

@@ -74,10 +74,12 @@ package final class PullThroughCache: Sendable {
     func task(of fill: Fill) -> Task<Void, Never>? { fills.withLock { $0.tasks[ObjectIdentifier(fill)]?.task } }
 
     /// Begins a fill that nothing but its own end stops, in its digest's turn.
-    func begin(_ fill: Fill) {
+    ///
+    /// - Parameter isOpen: whether others may find it.
+    func begin(_ fill: Fill, isOpen: Bool) {
         // Under the lock: it is in the table before it can leave it.
         fills.withLock { fills in
-            fills.open[fill.digest] = fill
+            if isOpen { fills.open[fill.digest] = fill }
             let task = Task {
                 await fill.run()
                 self.fills.withLock { $0.tasks[ObjectIdentifier(fill)] = nil }

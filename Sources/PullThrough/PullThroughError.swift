@@ -37,7 +37,7 @@ package enum PullThroughError: Error, Equatable, Sendable {
             case .rateLimited(let delay, let message): .rateLimited(retryAfter: delay, "\(upstream) says: \(message)")
             case .failed(let status, let message): .failed(status: status, "\(upstream) answered \(status): \(message)")
             case .unreachable(let kind, let message): .unreachable(kind, "\(upstream): \(message)")
-            case .refused(let reason): .unusable("\(upstream): \(reason)")
+            case .refused(let reason), .contradicted(let reason): .unusable("\(upstream): \(reason)")
             case .incomplete(let received, let expected):
                 .unreachable(
                     .httpResponseIncomplete, "\(upstream): the body ended after \(received) of \(expected) bytes")

@@ -19,8 +19,8 @@ struct RepairState: Sendable {
     private(set) var sourceCount = 1
     /// The source to ask next.
     private(set) var source = 0
-    /// Not before this, if anything has failed.
-    private(set) var retryAt: Duration?
+    /// Each source that has failed is not asked before this.
+    private var retries: [Int: Duration] = [:]
     private(set) var lastError: PullThroughError?
     private var failures = 0
     private var failingSince: Duration?
@@ -31,6 +31,9 @@ struct RepairState: Sendable {
 
     /// When it is to be given up if nothing comes until then.
     var givesUpAt: Duration? { failingSince.map { $0 + policy.giveUpAfter } }
+
+    /// When something may be asked again; nil if it may now, for all that is known here.
+    var retryAt: Duration? { retries.count < sourceCount ? nil : retries.values.min() }
 
     mutating func addSource() { sourceCount += 1 }
 
@@ -46,16 +49,20 @@ struct RepairState: Sendable {
     /// There is nothing to ask for: time that passes now is nobody's failure.
     mutating func rests() { failingSince = nil }
 
-    /// Whether something may be asked now.
+    /// Whether something may be asked now; `source` is one that may.
     mutating func mayAsk(at now: Duration) -> Bool {
-        if let retryAt, now < retryAt { return false }
-        retryAt = nil
+        retries = retries.filter { now < $0.value }
+        guard let free = (0..<sourceCount).map({ (source + $0) % sourceCount }).first(where: { retries[$0] == nil })
+        else { return false }
+        source = free
         return true
     }
 
-    /// - Parameter isEarly: nothing has been answered yet.
+    /// - Parameters:
+    ///   - isEarly: nothing has been answered yet.
+    ///   - isAlone: no other connection sends.
     mutating func failed(
-        _ error: UpstreamError, by asked: Int, of upstream: String, isEarly: Bool, at now: Duration
+        _ error: UpstreamError, by asked: Int, of upstream: String, isEarly: Bool, isAlone: Bool, at now: Duration
     ) -> Verdict {
         let restated = PullThroughError(error, of: upstream)
         lastError = restated
@@ -68,10 +75,10 @@ struct RepairState: Sendable {
         if isEarly, isHopeless || error.isRateLimit && sourceCount == 1 || failures >= Self.earlyTries * sourceCount {
             return .giveUp(restated, isLie: error.isContradiction)
         }
-        // A rule broken by every way there is will not be kept the next time.
-        if isHopeless, error.isContradiction { return .giveUp(restated, isLie: true) }
+        // Whoever is left contradicts: what has come is not to be trusted.
+        if isHopeless, error.isContradiction, isAlone { return .giveUp(restated, isLie: true) }
         let delay = retry.delay(attempt: failures, retryAfter: error.retryAfter, jitter: policy.jitter())
-        retryAt = max(retryAt ?? .zero, now + delay)
+        retries[asked] = max(retries[asked] ?? .zero, now + delay)
         return .again
     }
 }
@@ -80,7 +87,7 @@ extension UpstreamError {
     /// The registry's own no, or an answer that no rule lets us use: the same question will not be answered otherwise.
     fileprivate var isFinal: Bool {
         switch self {
-        case .unknown, .denied, .refused, .unsatisfiable: true
+        case .unknown, .denied, .refused, .contradicted, .unsatisfiable: true
         case .rateLimited, .failed, .unreachable, .incomplete, .cancelled: false
         }
     }
@@ -88,8 +95,8 @@ extension UpstreamError {
     /// It contradicts itself, or what is known.
     var isContradiction: Bool {
         switch self {
-        case .refused, .unsatisfiable: true
-        case .unknown, .denied, .rateLimited, .failed, .unreachable, .incomplete, .cancelled: false
+        case .contradicted, .unsatisfiable: true
+        case .unknown, .denied, .refused, .rateLimited, .failed, .unreachable, .incomplete, .cancelled: false
         }
     }
 

@@ -20,6 +20,11 @@ struct SenderTable: Sendable {
         fileprivate var since: Duration?
         fileprivate var moved: Int64 = 0
 
+        /// It waited in that time for us.
+        fileprivate var wasPaused = false
+        fileprivate var isPromoted = false
+
+        var hasAnswered: Bool { since != nil }
         /// It has answered, and is to go on.
         var isSending: Bool { since != nil && !isLeaving && !isStalled }
     }
@@ -40,7 +45,11 @@ struct SenderTable: Sendable {
     /// Whether it is there and has not been ended by us.
     func isStaying(_ id: Int) -> Bool { senders[id].map { !$0.isLeaving && !$0.isStalled } ?? false }
 
-    mutating func begin(_ id: Int, from source: Int) { senders[id] = Sender(source: source) }
+    /// - Parameter isFirst: no other of the fill sends.
+    mutating func begin(_ id: Int, from source: Int, isFirst: Bool) {
+        senders[id] = Sender(source: source)
+        change(id) { $0.isPromoted = isFirst }
+    }
 
     mutating func remove(_ id: Int) -> Sender? { senders.removeValue(forKey: id) }
 
@@ -56,9 +65,16 @@ struct SenderTable: Sendable {
     /// Bytes are at hand.
     mutating func heard(_ id: Int, at now: Duration) { change(id) { ($0.lastByte, $0.isPaused) = (now, false) } }
 
-    mutating func paused(_ id: Int) { change(id) { $0.isPaused = true } }
+    mutating func paused(_ id: Int) { change(id) { ($0.isPaused, $0.wasPaused) = (true, true) } }
 
     mutating func moved(_ id: Int, _ bytes: Int64) { change(id) { $0.moved += bytes } }
+
+    /// The earliest that was begun as a further one, told of once.
+    mutating func takeFirstWaiting() -> Int? {
+        guard let id = ids.first(where: { isStaying($0) }), senders[id]?.isPromoted == false else { return nil }
+        change(id) { $0.isPromoted = true }
+        return id
+    }
 
     // MARK: Time
 
@@ -90,9 +106,8 @@ struct SenderTable: Sendable {
             guard let sender = senders[id], sender.isSending, let since = sender.since,
                 now - since >= Self.slownessWindow
             else { return false }
-            change(id) { ($0.since, $0.moved) = (now, 0) }
-            return !sender.isHeld && !sender.isPaused
-                && Double(sender.moved) / ((now - since) / .seconds(1)) < Double(speed)
+            change(id) { ($0.since, $0.moved, $0.wasPaused) = (now, 0, $0.isPaused) }
+            return !sender.wasPaused && Double(sender.moved) / ((now - since) / .seconds(1)) < Double(speed)
         }
     }
 }

@@ -34,12 +34,12 @@ struct Witness: Sendable {
     /// - Parameter wanted: the first byte that was asked for.
     mutating func judge(_ head: BlobHead, wanted: Int64, maySkip: Bool) -> Judgement {
         if let size, let said = head.size, said != size {
-            return .unfit(.refused("\(head.host) says that the blob is \(said) bytes, and it was said to be \(size)"))
+            return .unfit(.contradicted("\(head.host) says that the blob is \(said) bytes, not \(size) as was said"))
         }
         let tag = head.entityTag.flatMap { EntityTag($0) }
         if let tag, let earlier = tags[head.host], !tag.matchesWeakly(earlier) {
             return .unfit(
-                .refused("\(head.host) gave the entity tag \(earlier) before and \(tag) now: not the same content"))
+                .contradicted("\(head.host) gave the entity tag \(earlier) before and \(tag) now: other content"))
         }
         if head.range == nil, wanted > Self.longestSkip, !maySkip {
             return .tooFarToSkip(.refused("\(head.host) ignores Range"))

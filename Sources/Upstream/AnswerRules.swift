@@ -33,13 +33,13 @@ struct AnswerRules: Sendable {
         switch head.status {
         case 200: return .success(nil)
         case 206:
-            guard let asked else { return .failure(.refused("\(origin) answered 206 to a request without Range")) }
+            guard let asked else { return .failure(.contradicted("\(origin) answered 206 to a request without Range")) }
             guard mediaType(of: head) != "multipart/byteranges" else {  // §15.3.7.2: only where several were asked for
                 return .failure(.refused("\(origin) answered several ranges where one was asked for"))
             }
             guard let range = head.fields[.contentRange].flatMap({ ContentRange($0) }), range.first == asked.first,
                 asked.includes(range), head.length.map({ $0 == range.last - range.first + 1 }) ?? true
-            else { return .failure(.refused("\(origin) answered another range than was asked for")) }
+            else { return .failure(.contradicted("\(origin) answered another range than was asked for")) }
             return .success(range)
         default: return .failure(.failed(status: head.status, message: "no answer to GET of a blob"))
         }

@@ -9,11 +9,18 @@ package protocol BlobSink: AnyObject, Sendable {
     /// come again after `resume` of `BlobHead.transfer`; now and then earlier, and then `.pause` may be said again.
     func bytes(_ bytes: UnsafeRawBufferPointer) -> Verdict
 
+    /// Bytes are at hand that may not pass yet, for the sake of `maxBandwidth`: they come later.
+    func held()
+
     /// Nothing more is at hand just now: what was staged for a larger write should not wait.
     func settle()
 
     /// The last call, exactly once, and only after a `begin` that did not refuse.
     func finished(_ end: Result<Void, UpstreamError>)
+}
+
+extension BlobSink {
+    package func held() {}
 }
 
 /// What a sink says to the head of an answer.

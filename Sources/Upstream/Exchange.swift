@@ -171,7 +171,10 @@ final class Exchange: TransferReceiver, Transfer {
         let sink: (any BlobSink)? = state.withLock { state in
             if case .streaming(let sink, _) = state.phase { sink } else { nil }
         }
-        if sink != nil, isHeldBack(bytes.count) { return .pause }
+        if let sink, isHeldBack(bytes.count) {
+            sink.held()
+            return .pause
+        }
         let verdict = sink?.bytes(bytes) ?? collect(bytes)
         if verdict == .took {
             state.withLock { state in

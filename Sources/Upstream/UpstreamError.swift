@@ -16,6 +16,8 @@ package enum UpstreamError: Error, Equatable, Sendable {
     case unreachable(ProxyError, String)
     /// An answer that a rule of ours forbids to use: a strange realm or redirect, HTML, a range nobody asked for.
     case refused(String)
+    /// An answer that contradicts what this or another upstream has said of the same bytes.
+    case contradicted(String)
     /// 416 from whoever has the bytes: there are none in the range that was asked for. The blob's size in bytes, if it
     /// was told.
     case unsatisfiable(size: Int64?)
@@ -30,7 +32,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
         case .unreachable(.proxyLoopDetected, _): false
         case .unreachable, .rateLimited, .incomplete: true
         case .failed(let status, _): status >= 500 || status == 408 || status == 425
-        case .unknown, .denied, .refused, .unsatisfiable, .cancelled: false
+        case .unknown, .denied, .refused, .contradicted, .unsatisfiable, .cancelled: false
         }
     }
 
@@ -42,7 +44,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
         case .rateLimited: .connectionLimitReached
         case .failed, .unsatisfiable: .httpRequestError
         case .unreachable(let error, _): error
-        case .refused: .httpProtocolError
+        case .refused, .contradicted: .httpProtocolError
         case .incomplete: .httpResponseIncomplete
         case .cancelled: .proxyInternalError
         }
@@ -51,7 +53,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
     /// Whether another endpoint of the same registry may do better. A registry's own no is final.
     var mayTryNextEndpoint: Bool {
         switch self {
-        case .unreachable, .rateLimited, .refused, .unsatisfiable: true
+        case .unreachable, .rateLimited, .refused, .contradicted, .unsatisfiable: true
         case .failed, .incomplete: isTransient
         case .unknown, .denied, .cancelled: false
         }
@@ -60,7 +62,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
     /// Whether it counts as an error of the endpoint in its figures.
     var isEndpointError: Bool {
         switch self {
-        case .unreachable, .rateLimited, .refused, .unsatisfiable, .failed, .incomplete: true
+        case .unreachable, .rateLimited, .refused, .contradicted, .unsatisfiable, .failed, .incomplete: true
         case .unknown, .denied, .cancelled: false
         }
     }
@@ -68,7 +70,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
     /// Whether the endpoint is better asked after the others for a while.
     var isOutage: Bool {
         switch self {
-        case .unreachable, .refused, .incomplete: true
+        case .unreachable, .refused, .contradicted, .incomplete: true
         case .failed: isTransient
         case .unknown, .denied, .rateLimited, .unsatisfiable, .cancelled: false
         }
@@ -85,6 +87,7 @@ extension UpstreamError: CustomStringConvertible {
         case .failed(let status, let message): "failed with \(status): \(message)"
         case .unreachable(let error, let words): "\(error.rawValue): \(words)"
         case .refused(let rule): "refused: \(rule)"
+        case .contradicted(let words): "contradiction: \(words)"
         case .unsatisfiable(let size):
             "has no byte in that range" + (size.map { ", only \($0) bytes in all" } ?? "")
         case .incomplete(let received, let expected): "ended after \(received) of \(expected) bytes"

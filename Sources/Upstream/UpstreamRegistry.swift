@@ -179,7 +179,7 @@ package final class UpstreamRegistry: Sendable {
     private func log(_ error: UpstreamError, of asker: EndpointAsker) {
         let metadata: Logger.Metadata = ["endpoint": "\(asker.endpoint)", "error": "\(error)"]
         switch error {
-        case .refused, .unsatisfiable: logger.warning("an answer is not used", metadata: metadata)
+        case .refused, .contradicted, .unsatisfiable: logger.warning("an answer is not used", metadata: metadata)
         case .unknown, .denied, .rateLimited, .failed, .unreachable, .incomplete, .cancelled:
             logger.debug("no answer", metadata: metadata)
         }

@@ -342,6 +342,35 @@ import Testing
         }
     }
 
+    @Test(arguments: [false, true]) func `a request that waits for an answer is not let in by another repository's`(
+        isPrivate: Bool
+    ) async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            let owner = isPrivate ? Scene.secret : Scene.other
+            let blob = scene.stub.add(blob: builder.blob(300_000), to: "\(owner.name)")
+            _ = try await scene.blobFacts(blob.digest, in: owner)
+            let gate = StubGate()
+            scene.stub.inject(.hold(gate), into: "library/alpine/blobs/\(blob.digest)", method: "GET", times: 1)
+            async let thief = refusal { () throws(Refusal) in
+                try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
+            await scene.stub.wait { $0.held == 1 }
+            async let bytes = scene.blob(blob.digest, in: owner).reader.bytes()
+            // The owner has joined when somebody else follows too.
+            while scene.cache.inFlight.first?.progress.followers != 2 { await Task.yield() }
+            gate.open()
+            #expect(try await bytes == blob.bytes)
+            guard case .unknown = await thief?.error else { return #expect(Bool(false), "a leak") }
+            await scene.cache.settle()
+            scene.wall.advance(by: .seconds(11))
+            let later = await refusal { () throws(Refusal) in
+                try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
+            guard case .unknown = later?.error else { return #expect(Bool(false), "linked by another's answer") }
+        }
+    }
+
     @Test(arguments: ["foreign", "urls", "subject"]) func `an attacker's manifest opens no other repository's blob`(
         way: String
     ) async throws {

@@ -70,8 +70,7 @@ import Upstream
     @Test func `another source is asked before a no counts`() {
         var fill = FillScript(.whole, sources: 2)
         _ = fill.tick(0)
-        #expect(fill.fail(1, unknown, at: 10) == [])
-        #expect(fill.tick(60) == [ask(2, source: 1)])
+        #expect(fill.fail(1, unknown, at: 10) == [ask(2, source: 1)])
         let told = PullThroughError(unknown, of: "docker.io")
         #expect(fill.fail(2, unknown, at: 70) == [.end(.failed(told, isLie: false))])
     }
@@ -193,7 +192,7 @@ import Upstream
             _ = fill.fail(1, at: 0)
             #expect(fill.tick(50) == [ask(2, .from(3 * mebi))])
             #expect(fill.answer(2, size, 3 * mebi..<size, tag: tag) == nil)
-            let error = UpstreamError.refused("contradiction")
+            let error = UpstreamError.contradicted("another")
             let told = PullThroughError(error, of: "docker.io")
             #expect(fill.fail(2, error, at: 60) == [.end(.failed(told, isLie: true))])
         }
@@ -212,9 +211,8 @@ import Upstream
     @Test func `another source is asked after a lie, and both lying ends it`() {
         var fill = FillScript(.whole, sources: 2)
         fill.flow(10 * mebi)
-        let error = UpstreamError.refused("contradiction")
-        #expect(fill.fail(1, error, at: 0) == [])
-        #expect(fill.tick(50) == [ask(2, source: 1)])
+        let error = UpstreamError.contradicted("another")
+        #expect(fill.fail(1, error, at: 0) == [ask(2, source: 1)])
         let told = PullThroughError(error, of: "docker.io")
         #expect(fill.fail(2, error, at: 60) == [.end(.failed(told, isLie: true))])
     }
@@ -241,23 +239,15 @@ import Upstream
         #expect(fill.tick(51) == [ask(2, part(50 * mebi..<51 * mebi))])
     }
 
-    @Test func `a 200 to a near range is taken at once, and the others make way`() {
+    @Test func `a 200 to a near range makes way for one that sends, and is taken when none does`() {
         var fill = FillScript(.part(0..<65536), .part(mebi..<2 * mebi), size: 100 * mebi, ranges: 2)
         fill.flowWithTwo()
-        #expect(fill.answer(2, 100 * mebi, at: 1) == [.cancel(1)])
-        #expect(fill.state.plan[2]?.start == 0)
-        #expect(fill.fail(1, .cancelled, at: 2) == [])
-        #expect(fill.fail(2, at: 3) == [])
-        #expect(fill.tick(53) == [ask(3, part(0..<65536))])
-    }
-
-    @Test func `one that was made way for and lingers does not hold up the next question`() {
-        var fill = FillScript(.part(0..<65536), .part(mebi..<2 * mebi), size: 100 * mebi, ranges: 2)
-        fill.flowWithTwo()
-        #expect(fill.answer(2, 100 * mebi, at: 1) == [.cancel(1)])
-        #expect(fill.fail(2, at: 3) == [])
-        #expect(fill.tick(53) == [])
-        #expect(fill.fail(1, .cancelled, at: 60) == [ask(3, part(0..<65536))])
+        #expect(fill.answer(2, 100 * mebi, at: 1) == nil)
+        #expect(fill.fail(2, .cancelled, at: 2) == [])
+        _ = fill.bring(1, 65536, at: 3)
+        #expect(fill.finish(1, at: 4) == [ask(3, part(mebi..<2 * mebi))])
+        #expect(fill.answer(3, 100 * mebi, at: 5) == [])
+        #expect(fill.state.plan[3]?.start == 0)
     }
 
     @Test func `another's break meanwhile does not make a refused 200 a lie`() {

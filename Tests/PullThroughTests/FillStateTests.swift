@@ -63,7 +63,7 @@ import Upstream
         var fill = FillScript(.whole, size: 10 * mebi, landed: Extents(upTo: 4 * mebi))
         #expect(fill.tick(0) == [ask(1, .from(4 * mebi))])
         #expect(fill.answer(1, 9 * mebi, 4 * mebi..<9 * mebi) == nil)
-        #expect(fill.fail(1, .refused("another size"), at: 1) == [ask(2)])
+        #expect(fill.fail(1, .contradicted("another size"), at: 1) == [ask(2)])
         #expect(fill.answer(2, 9 * mebi) == [.open(size: 9 * mebi)])
     }
 

@@ -309,6 +309,29 @@ private func part(_ range: ClosedRange<Int64>) -> PullThroughCache.RangeReading 
         }
     }
 
+    @Test func `several who ask for it at once get it side by side`() async throws {
+        try await Scene.run(maxSize: 2_000_000) { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            let large = scene.stub.add(blob: builder.blob(12_000_000), to: "library/alpine")
+            let gate = StubGate()
+            scene.stub.inject(.hold(gate), into: "\(large.digest)", times: 1)
+            let all = try await withThrowingTaskGroup(of: Bool.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        try await scene.blob(large.digest, in: Scene.alpine).reader.bytes() == large.bytes
+                    }
+                }
+                while scene.cache.inFlight.first?.progress.followers != 4 { await Task.yield() }
+                // The three others begin their own at once, and none of them waits for another.
+                scene.stub.inject(.holdBody(at: 6_000_000, gate), into: "\(large.digest)")
+                gate.open()
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(all == [true, true, true, true])
+            #expect(scene.stub.log.requests("\(large.digest)", method: "GET").count == 4)
+        }
+    }
+
     @Test func `a range of it is had alone`() async throws {
         try await Scene.run(maxSize: 2_000_000) { (scene: Scene) async throws in
             var builder = ImageBuilder()

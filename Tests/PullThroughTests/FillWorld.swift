@@ -105,6 +105,7 @@ struct FillWorld {
             case .resume(let id):
                 if case .held = links[id]?.step { links[id]?.step = .flowing }
             case .checkpoint: checkpoints += 1
+            case .promote(let id): if links[id] == nil { throw broken("\(id) is not there") }
             case .release(let offset):
                 if window == nil, !machine.isPassing { throw broken("released though it is to be kept") }
                 released = max(released, offset)

@@ -227,7 +227,7 @@ import Testing
             }
             laboratory.stub.heal()
             laboratory.stub.inject(.rangeTotal("15"), into: "\(blob.digest)")
-            guard case .refused = await refusal(upstream, blob, request) else {
+            guard case .contradicted = await refusal(upstream, blob, request) else {
                 Issue.record("taken")
                 return
             }

@@ -128,9 +128,9 @@ import Testing
                 laboratory.stub.heal()
                 laboratory.stub.inject(fault, into: "\(blob.digest)")
                 let sink = RecordingSink()
-                guard case .refused = await refusal(laboratory.upstream(), blob, into: sink) else {
-                    Issue.record("taken: \(fault)")
-                    continue
+                switch await refusal(laboratory.upstream(), blob, into: sink) {
+                case .refused, .contradicted: break
+                default: Issue.record("taken: \(fault)")
                 }
                 #expect(sink.now.heads == 0 && sink.now.ends.isEmpty)
             }

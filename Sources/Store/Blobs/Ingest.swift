@@ -51,7 +51,12 @@ struct Ingest: ~Copyable {
         let ingest = Ingest(path: path, descriptor: descriptor, isNamed: true)
         let size = try fileSize(descriptor, path: path)
         guard size >= extents.end else { throw .sizeMismatch(expected: extents.end, actual: size) }
-        return try ingest.keep(extents)
+        // Outwards to whole large pages: the killed process's clients may still be reading what it had sent, as the
+        // very pages of this file, and punching a part of a page zeroes that part.
+        let page: Int64 = 2 << 20
+        let padded = Extents(
+            extents.ranges.map { $0.lowerBound / page * page..<min(size, ($0.upperBound + page - 1) / page * page) })
+        return try ingest.keep(padded)
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {

@@ -38,6 +38,9 @@ extension IngestWriter {
         if isNew { giveBackPassed() }
     }
 
+    /// The same, soon, and not on the thread that says so: giving back may wait for the disk.
+    package func releaseSoon(upTo offset: Int64) { HashQueue.run { self.release(upTo: offset) } }
+
     func giveBackPassed() {
         let hasPunched = state.withLock { state in
             guard state.window != nil else { return false }

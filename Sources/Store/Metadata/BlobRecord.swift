@@ -19,6 +19,8 @@ package struct BlobKnowledge: Equatable, Sendable {
     package var hasOwnLink = false
     /// Bytes, if this repository's upstream itself said that it has the blob, and how large it is.
     package var answeredSize: Int64?
+    /// Bytes, as a manifest of this repository says that names it; a hint.
+    package var namedSize: Int64?
 }
 
 extension MetadataDatabase {
@@ -46,15 +48,15 @@ extension MetadataDatabase {
                 knowledge.isAnswered = link[1] == 0
                 if knowledge.isAnswered { knowledge.answeredSize = link[0] }
             } else {
-                knowledge.isLinked =
-                    try Int.fetchOne(
-                        db.cachedStatement(
-                            sql: """
-                                SELECT 1 FROM child
-                                JOIN link ON link.digest = child.parent AND link.repository = ?2
-                                WHERE child.child = ?1 LIMIT 1
-                                """),
-                        arguments: [key, id]) != nil
+                knowledge.namedSize = try Int64.fetchOne(
+                    db.cachedStatement(
+                        sql: """
+                            SELECT child.size FROM child
+                            JOIN link ON link.digest = child.parent AND link.repository = ?2
+                            WHERE child.child = ?1 LIMIT 1
+                            """),
+                    arguments: [key, id])
+                knowledge.isLinked = knowledge.namedSize != nil
             }
             // What took credentials is not shown elsewhere because a manifest, anybody's, names it.
             if let broughtBy, broughtBy != repository.upstream, !knowledge.isAnswered { knowledge.isLinked = false }

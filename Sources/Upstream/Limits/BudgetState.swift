@@ -77,6 +77,13 @@ struct BudgetState {
         return settle(at: now)
     }
 
+    /// The fill's other connections have ended: what was a further one is its first now.
+    mutating func becameFirst(_ id: Int, at now: Duration) -> Actions {
+        guard waiters[id] != nil else { return Actions() }
+        waiters[id]?.claim.isFirst = true
+        return settle(at: now)
+    }
+
     /// Also of a claim that is gone already.
     mutating func released(_ id: Int, at now: Duration) -> Actions {
         waiters[id] = nil

@@ -91,6 +91,9 @@ package final class ConnectionBudget: Sendable {
         /// yield.
         package func update(isFollowed: Bool) { budget.update(id, isFollowed) }
 
+        /// The fill has no other connection any more: a claim that waits goes before the further ones of others.
+        package func becomeFirst() { budget.becomeFirst(id) }
+
         /// Gives the connection back, or the place in the order. A second time it does nothing; dropping the ticket
         /// does it too.
         package func release() { budget.release(id) }
@@ -117,6 +120,10 @@ package final class ConnectionBudget: Sendable {
 
     private func update(_ id: Int, _ isFollowed: Bool) {
         change { state, now in state.budget.updated(id, isFollowed: isFollowed, at: now) }
+    }
+
+    private func becomeFirst(_ id: Int) {
+        change { state, now in state.budget.becameFirst(id, at: now) }
     }
 
     private func release(_ id: Int) { leave(id, unlessHolding: false) }

@@ -56,7 +56,7 @@ struct Deadline: Sendable {
 }
 
 /// Time since the call, by any clock.
-func stopwatch<C: Clock>(_ clock: C) -> @Sendable () -> Duration where C.Duration == Duration {
+package func stopwatch<C: Clock>(_ clock: C) -> @Sendable () -> Duration where C.Duration == Duration {
     let start = clock.now
     return { start.duration(to: clock.now) }
 }
