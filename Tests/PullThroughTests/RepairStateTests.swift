@@ -88,6 +88,19 @@ import Upstream
         #expect(state.failed(page, by: 0, of: "hub", isEarly: true, isAlone: true, at: .zero) == told(page))
     }
 
+    @Test func `one connection too many is no reason to wait, and nothing is waited for beyond the time that is left`()
+    {
+        let slowly = UpstreamError.rateLimited(retryAfter: .seconds(25), message: "slowly")
+        var state = state()
+        #expect(state.failed(slowly, by: 0, of: "hub", isEarly: false, isAlone: false, at: .zero) == .again)
+        #expect(state.retryAt == .milliseconds(50))
+        var policy = FillPolicy()
+        policy.giveUpAfter = .seconds(4)
+        state = RepairState(policy: policy)
+        #expect(state.failed(slowly, by: 0, of: "hub", isEarly: false, isAlone: true, at: .zero) == .again)
+        #expect(state.retryAt == .seconds(2))
+    }
+
     @Test func `the wait that an upstream wishes is kept, up to 30 s`() {
         let slowly = UpstreamError.rateLimited(retryAfter: .seconds(100), message: "slowly")
         var state = state()
