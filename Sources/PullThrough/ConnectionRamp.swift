@@ -20,9 +20,9 @@ struct ConnectionRamp: Sendable {
     static let opening = Duration.milliseconds(500)
     /// What one connection brings within so many seconds is left to it: more of them lose what is on its way to the
     /// first when its share ends, which is the more the faster it is.
-    static let patience = 1.0, patienceWithFast = 8.0
+    static let patience = 1.0, patienceWithFast = 12.0
     /// Bytes a second from which on one connection is a fast one.
-    static let fast = 32.0 * 1_048_576
+    static let fast = 24.0 * 1_048_576
     /// Less than this many times as fast is not worth more connections.
     static let gain = 1.25
     private static let rest = Duration.seconds(15)

@@ -31,7 +31,7 @@ import Testing
 
     @Test func `a fast one is left alone for longer: what is on its way to it would be lost`() {
         #expect(ramp(bringing: 20_000_000, of: 300_000_000).target == 1)
-        #expect(ramp(bringing: 20_000_000, of: 400_000_000).target == 4)
+        #expect(ramp(bringing: 20_000_000, of: 530_000_000).target == 4)
         #expect(ramp(bringing: 10_000_000, of: 34_000_000).target == 4)
     }
 
