@@ -77,8 +77,8 @@ struct RepairState: Sendable {
         }
         // Whoever is left contradicts: what has come is not to be trusted.
         if isHopeless, error.isContradiction, isAlone { return .giveUp(restated, isLie: true) }
-        // Where another connection sends, who is told to wait is one too many: that is no wish for the next question. And
-        // nothing is waited for beyond the time that is left.
+        // Where another connection sends, who is told to wait is one too many: that is no wish for the next question.
+        // And nothing is waited for beyond the time that is left.
         let wished = isAlone ? error.retryAfter.map { min($0, policy.giveUpAfter / 2) } : nil
         let delay = retry.delay(attempt: failures, retryAfter: wished, jitter: policy.jitter())
         retries[asked] = max(retries[asked] ?? .zero, now + delay)
