@@ -78,7 +78,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "OCITests", dependencies: ["OCI"], swiftSettings: strict),
         .testTarget(name: "HTTPSemanticsTests", dependencies: ["HTTPSemantics", httpTypes], swiftSettings: strict),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "OCI", "TestSupport", logging], swiftSettings: strict),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "OCI", "TestSupport", grdb, logging], swiftSettings: strict),
         .testTarget(
             name: "UpstreamTests",
             dependencies: ["Upstream", "OCI", "HTTPSemantics", "TestSupport", httpTypes, logging],

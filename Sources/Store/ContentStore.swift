@@ -15,6 +15,7 @@ package final class ContentStore: Sendable {
     let evictor: Evictor
     let partials: Partials
     let quarantine: Quarantine
+    let listBound: ListBound
     let configuration: StoreConfiguration
     let now: @Sendable () -> Int64
     let logger: Logger
@@ -47,6 +48,7 @@ package final class ContentStore: Sendable {
             lowWatermark: configuration.lowWatermark)
         ledger.committed = committed
         quarantine = Quarantine(layout: layout, limit: ledger.limit)
+        listBound = ListBound(limit: ledger.limit)
         capacity = Capacity(ledger, root: layout.root)
         partials = Partials(layout: layout, database: database, capacity: capacity, logger: logger)
         partials.recover(at: startedAt)

@@ -11,19 +11,25 @@ package struct Upkeep: Service {
     private let interval: Duration
     private let clock: any Clock<Duration>
     private let totals: @Sendable () -> [String: Int64]
+    private let memos: @Sendable () -> [String: String]
     private let beforeEnd: @Sendable () async -> Void
 
     /// - Parameters:
     ///   - totals: figures to keep across restarts, asked at each turn.
+    ///   - memos: texts to keep across restarts, asked at each turn and written where they have changed; one that is
+    ///     no longer among them is forgotten.
     ///   - beforeEnd: waits for whoever still writes, once the program stops.
     package init(
         of store: ContentStore, every interval: Duration, clock: any Clock<Duration>,
-        totals: @escaping @Sendable () -> [String: Int64], beforeEnd: @escaping @Sendable () async -> Void
+        totals: @escaping @Sendable () -> [String: Int64],
+        memos: @escaping @Sendable () -> [String: String] = { [:] },
+        beforeEnd: @escaping @Sendable () async -> Void
     ) {
         self.store = store
         self.interval = interval
         self.clock = clock
         self.totals = totals
+        self.memos = memos
         self.beforeEnd = beforeEnd
     }
 
@@ -44,7 +50,7 @@ package struct Upkeep: Service {
 
     private func turn() async {
         await attempt("write down uses") { () async throws(StoreError) in
-            try await store.writeDown(totals: totals())
+            try await store.writeDown(totals: totals(), memos: memos())
         }
         await store.partials.removeForgotten(at: store.now())
         await store.evictor.settle()
@@ -91,12 +97,13 @@ extension ContentStore {
     /// The names under which the store's own totals are kept.
     static let evictedBlobs = "evicted.blobs", evictedBytes = "evicted.bytes"
 
-    package func writeDown(totals: [String: Int64]) async throws(StoreError) {
+    package func writeDown(totals: [String: Int64], memos: [String: String] = [:]) async throws(StoreError) {
         var totals = totals
         let evicted = await evictor.evicted
         if evicted.blobs > 0 { (totals[Self.evictedBlobs], totals[Self.evictedBytes]) = evicted }
         try await database.record(uses.takeAll())
         try await database.save(totals: totals)
+        try await database.save(memos: memos)
         await database.truncateLog()
         measureOverhead()
     }

@@ -174,14 +174,14 @@ extension ContentStore {
     @discardableResult
     func putManifest(
         naming linked: [Digest], in repository: Repository, tag: OCI.Tag? = nil, isIndex: Bool = false,
-        note: String = ""
+        note: String = "", subject: Digest? = nil, broughtBy upstream: String? = nil
     ) async throws -> Digest {
-        let bytes = Array("\(isIndex)\(note)\(linked.map(\.description))".utf8)
+        let bytes = Array("\(isIndex)\(note)\(linked.map(\.description))\(subject?.description ?? "")".utf8)
         let digest = Digest.of(bytes)
         let manifest = NewManifest(
             digest: digest, mediaType: isIndex ? .ociIndex : .ociManifest, bytes: bytes, isIndex: isIndex,
-            linked: linked.map { ($0, 1) })
-        try await store(manifest, in: repository, tag: tag)
+            linked: linked.map { ($0, 1) }, subject: subject)
+        try await store(manifest, in: repository, tag: tag, broughtBy: upstream)
         return digest
     }
 

@@ -136,6 +136,41 @@ import Testing
         #expect(store.uses.takeAll().isEmpty)
     }
 
+    @Test func `memos are what was last said, whole, at each turn and at the very end`() async throws {
+        let said = Shared(["docker.io": "76", "quay.io": ""])
+        do {
+            let store = try scene.open()
+            #expect(try store.memos().isEmpty)
+            let clock = ManualClock()
+            let upkeep = Upkeep(
+                of: store, every: .seconds(5), clock: clock, totals: { [:] }, memos: { said.value },
+                beforeEnd: { said.change { $0["docker.io"] = "74" } })
+            let running = Task { try await upkeep.run() }
+            await clock.sleepers(1)
+            for memos in [said.value, ["docker.io": "75", "ghcr.io": "'é'\n"]] {
+                said.change { $0 = memos }
+                clock.advance(by: .seconds(5))
+                await clock.sleepers(1)
+                #expect(try store.memos() == memos)
+            }
+            running.cancel()
+            try await running.value
+        }
+        let memos = try await scene.life { store in try store.memos() }
+        #expect(memos == ["docker.io": "74", "ghcr.io": "'é'\n"])
+    }
+
+    @Test func `memos that have not changed are not written again`() async throws {
+        let store = try scene.open()
+        var written: [Int] = []
+        for memos in [["a": "1"], ["a": "1"], ["a": "2"], [:], [:]] {
+            let before = try await store.changes()
+            try await store.writeDown(totals: [:], memos: memos)
+            written.append(try await store.changes() - before)
+        }
+        #expect(written.map { $0 > 0 } == [true, false, true, true, false])
+    }
+
     @Test func `what was in memory at the end is there at the next start`() async throws {
         do {
             let store = try scene.open()

@@ -26,42 +26,45 @@ package struct BlobKnowledge: Equatable, Sendable {
 extension MetadataDatabase {
     /// One look for everything a request needs.
     func knowledge(of digest: Digest, in repository: Repository) async throws(StoreError) -> BlobKnowledge {
-        try await read { db in
-            let key = digest.data
-            var knowledge = BlobKnowledge()
-            let blob = try Row.fetchOne(
-                db.cachedStatement(sql: "SELECT size, broughtBy FROM blob WHERE digest = ?"), arguments: [key])
-            let broughtBy: String? = blob?[1]
-            if let blob {
-                knowledge.storedSize = blob[0]
-                knowledge.mediaType = try String.fetchOne(
-                    db.cachedStatement(sql: "SELECT mediaType FROM manifest WHERE digest = ?"), arguments: [key]
-                ).map { MediaType(rawValue: $0) }
-            }
-            guard let id = try repository.id(in: db) else { return knowledge }
-            let link = try Row.fetchOne(
-                db.cachedStatement(sql: "SELECT size, named FROM link WHERE digest = ? AND repository = ?"),
-                arguments: [key, id])
-            if let link {
-                knowledge.isLinked = true
-                knowledge.hasOwnLink = true
-                knowledge.isAnswered = link[1] == 0
-                if knowledge.isAnswered { knowledge.answeredSize = link[0] }
-            } else {
-                knowledge.namedSize = try Int64.fetchOne(
-                    db.cachedStatement(
-                        sql: """
-                            SELECT child.size FROM child
-                            JOIN link ON link.digest = child.parent AND link.repository = ?2
-                            WHERE child.child = ?1 LIMIT 1
-                            """),
-                    arguments: [key, id])
-                knowledge.isLinked = knowledge.namedSize != nil
-            }
-            // What took credentials is not shown elsewhere because a manifest, anybody's, names it.
-            if let broughtBy, broughtBy != repository.upstream, !knowledge.isAnswered { knowledge.isLinked = false }
-            return knowledge
+        try await read { db in try Self.knowledge(of: digest, in: repository, db) }
+    }
+
+    static func knowledge(of digest: Digest, in repository: Repository, _ db: Database) throws -> BlobKnowledge {
+        let key = digest.data
+        var knowledge = BlobKnowledge()
+        let blob = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT size, broughtBy FROM blob WHERE digest = ?"), arguments: [key])
+        let broughtBy: String? = blob?[1]
+        if let blob {
+            knowledge.storedSize = blob[0]
+            knowledge.mediaType = try String.fetchOne(
+                db.cachedStatement(sql: "SELECT mediaType FROM manifest WHERE digest = ?"), arguments: [key]
+            ).map { MediaType(rawValue: $0) }
         }
+        guard let id = try repository.id(in: db) else { return knowledge }
+        let link = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT size, named FROM link WHERE digest = ? AND repository = ?"),
+            arguments: [key, id])
+        if let link {
+            knowledge.isLinked = true
+            knowledge.hasOwnLink = true
+            knowledge.isAnswered = link[1] == 0
+            if knowledge.isAnswered { knowledge.answeredSize = link[0] }
+        } else {
+            // CROSS: the few that name the digest are looked at, not all that the repository links.
+            knowledge.namedSize = try Int64.fetchOne(
+                db.cachedStatement(
+                    sql: """
+                        SELECT child.size FROM child
+                        CROSS JOIN link ON link.digest = child.parent AND link.repository = ?2
+                        WHERE child.child = ?1 LIMIT 1
+                        """),
+                arguments: [key, id])
+            knowledge.isLinked = knowledge.namedSize != nil
+        }
+        // What took credentials is not shown elsewhere because a manifest, anybody's, names it.
+        if let broughtBy, broughtBy != repository.upstream, !knowledge.isAnswered { knowledge.isLinked = false }
+        return knowledge
     }
 
     /// Records a stored blob, linked to `repositories`. What its parents are, leased or pinned, it is too.

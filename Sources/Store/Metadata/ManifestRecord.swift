@@ -27,15 +27,19 @@ package struct NewManifest: Sendable {
     package let isIndex: Bool
     /// What serving it lets clients fetch.
     package let linked: [(digest: Digest, size: Int64)]
+    /// What it refers to (a signature's image); serving it lets nobody fetch that.
+    package let subject: Digest?
 
     package init(
-        digest: Digest, mediaType: MediaType, bytes: [UInt8], isIndex: Bool, linked: [(digest: Digest, size: Int64)]
+        digest: Digest, mediaType: MediaType, bytes: [UInt8], isIndex: Bool, linked: [(digest: Digest, size: Int64)],
+        subject: Digest? = nil
     ) {
         self.digest = digest
         self.mediaType = mediaType
         self.bytes = bytes
         self.isIndex = isIndex
         self.linked = linked
+        self.subject = subject
     }
 }
 
@@ -57,6 +61,10 @@ extension MetadataDatabase {
             let child = try db.cachedStatement(
                 sql: "INSERT OR IGNORE INTO child (parent, child, size) VALUES (?, ?, ?)")
             for (digest, size) in manifest.linked { try child.execute(arguments: [key, digest.data, size]) }
+            if let subject = manifest.subject {
+                try db.cachedStatement(sql: "INSERT OR REPLACE INTO referrer (digest, subject) VALUES (?, ?)")
+                    .execute(arguments: [key, subject.data])
+            }
             try Self.link(
                 manifest.digest, size: Int64(manifest.bytes.count), to: repository, isNamed: false, in: db)
             if let tag { try Self.set(tag, of: repository, to: manifest.digest, at: now, in: db) }

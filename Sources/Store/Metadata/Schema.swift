@@ -11,6 +11,9 @@ enum Schema {
         migrator.registerMigration("2") { db in
             for statement in second { try db.execute(sql: statement) }
         }
+        migrator.registerMigration("3") { db in
+            for statement in third { try db.execute(sql: statement) }
+        }
         return migrator
     }
 
@@ -92,5 +95,39 @@ enum Schema {
             extents BLOB NOT NULL,
             keptAt INTEGER NOT NULL) WITHOUT ROWID
         """
+    ]
+    private static let third = [
+        // A page of a list as an upstream wrote it. `id`: in the order of keeping; `subject`: empty for tags; `size`:
+        // of all that comes from outside.
+        """
+        CREATE TABLE list (
+            id INTEGER PRIMARY KEY,
+            repository INTEGER NOT NULL,
+            subject BLOB NOT NULL,
+            query TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            fetchedAt INTEGER NOT NULL,
+            mediaType TEXT,
+            link TEXT,
+            bytes BLOB NOT NULL,
+            UNIQUE (repository, subject, query))
+        """,
+        // So that their sum can be had without reading them.
+        "CREATE INDEX list_by_size ON list (size)",
+        // Which manifest names which subject. It gives nobody the right to see either.
+        """
+        CREATE TABLE referrer (
+            digest BLOB PRIMARY KEY NOT NULL,
+            subject BLOB NOT NULL) WITHOUT ROWID
+        """,
+        "CREATE INDEX referrer_by_subject ON referrer (subject)",
+        // Whether a repository has anything, without a walk over all links.
+        "CREATE INDEX link_by_repository ON link (repository)",
+        // What other rooms want to remember over a restart.
+        """
+        CREATE TABLE memo (
+            name TEXT PRIMARY KEY NOT NULL,
+            value TEXT NOT NULL) WITHOUT ROWID
+        """,
     ]
 }

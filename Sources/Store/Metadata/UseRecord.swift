@@ -94,13 +94,13 @@ extension MetadataDatabase {
         }
     }
 
-    /// Forgets these wholly, in one transaction: content, what they are as manifests, links and tags.
+    /// Forgets these wholly, in one transaction: content, what they are as manifests and referrers, links and tags.
     func forget(_ digests: [Digest]) async throws(StoreError) {
         try await write { db in
             let statements = try [
                 "DELETE FROM blob WHERE digest = ?", "DELETE FROM manifest WHERE digest = ?",
                 "DELETE FROM child WHERE parent = ?", "DELETE FROM link WHERE digest = ?",
-                "DELETE FROM tag WHERE digest = ?",
+                "DELETE FROM tag WHERE digest = ?", "DELETE FROM referrer WHERE digest = ?",
             ].map { try db.cachedStatement(sql: $0) }
             for digest in digests {
                 for statement in statements { try statement.execute(arguments: [digest.data]) }
