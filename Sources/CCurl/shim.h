@@ -18,9 +18,20 @@ static inline CURLcode wharf_curl_set_pointer(CURL *easy, CURLoption option, voi
     return curl_easy_setopt(easy, option, value);
 }
 
+static inline CURLcode wharf_curl_copy_bytes(CURL *easy, CURLoption option, const void *bytes) {
+    return curl_easy_setopt(easy, option, bytes);
+}
+
 static inline CURLcode wharf_curl_set_callback(CURL *easy, CURLoption option, wharf_curl_bytes_callback callback) {
     return curl_easy_setopt(easy, option, callback);
 }
+
+static inline CURLcode wharf_curl_set_open_socket(CURL *easy, curl_opensocket_callback callback) {
+    return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, callback);
+}
+
+// In place: the address is declared 16 bytes long and is longer for IPv6, so a copy of the struct cuts it off.
+static inline const void *wharf_curl_address(const struct curl_sockaddr *address) { return &address->addr; }
 
 // CURLOPT_PROTOCOLS was replaced in 7.85; Ubuntu 22.04 still has 7.81.
 static inline CURLcode wharf_curl_allow_only_http(CURL *easy) {
@@ -65,6 +76,9 @@ static inline CURLMcode wharf_curl_multi_set_long(CURLM *multi, CURLMoption opti
 // CURLMsg.data is a union; it is freed by curl_multi_remove_handle, so both are read before that.
 static inline CURLcode wharf_curl_message_result(const CURLMsg *message) { return message->data.result; }
 static inline CURL *wharf_curl_message_easy(const CURLMsg *message) { return message->easy_handle; }
+
+// SOCKS 5 may else be asked to log in by Kerberos, where libcurl was built with it.
+static inline long wharf_curl_auth_basic(void) { return (long)CURLAUTH_BASIC; }
 
 // Returned by a write callback: any count other than the one offered ends the transfer with CURLE_WRITE_ERROR
 // (CURL_WRITEFUNC_ERROR itself came with 7.87).

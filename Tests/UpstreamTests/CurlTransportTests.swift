@@ -7,52 +7,6 @@ import Testing
 
 @testable import Upstream
 
-/// Writes down what a transport calls, and pauses where it is told to.
-private final class Recorder: TransferReceiver {
-    struct State {
-        var heads: [ResponseHead] = []
-        var count = 0
-        var ends: [TransferEnd] = []
-        var pauseAt: Int?
-        var pauses = 0
-    }
-
-    private let state: Watched<State>
-
-    init(pauseAt: Int? = nil) { state = Watched(State(pauseAt: pauseAt)) }
-
-    var now: State { state.value }
-
-    func letPass() { state.change { $0.pauseAt = nil } }
-
-    func head(_ head: ResponseHead) -> Verdict {
-        state.change { $0.heads.append(head) }
-        return .took
-    }
-
-    func bytes(_ bytes: UnsafeRawBufferPointer) -> Verdict {
-        state.change { state in
-            if let limit = state.pauseAt, state.count >= limit {
-                state.pauses += 1
-                return .pause
-            }
-            state.count += bytes.count
-            return .took
-        }
-    }
-
-    func settle() {}
-
-    func finished(_ end: TransferEnd) { state.change { $0.ends.append(end) } }
-
-    func wait(until isThere: @escaping @Sendable (State) -> Bool) async { await state.wait(until: isThere) }
-
-    func end() async -> TransferEnd? {
-        await wait { !$0.ends.isEmpty }
-        return now.ends.first
-    }
-}
-
 @Suite("CurlTransport") struct CurlTransportTests {
     private func request(
         _ url: String, _ method: HTTPRequest.Method = .get, fields: HTTPFields = [:], stall: Duration = .seconds(20)
@@ -71,7 +25,7 @@ private final class Recorder: TransferReceiver {
     @Test func `a transfer brings one head, all bytes and one end`() async throws {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 1_000_000)
-            let recorder = Recorder()
+            let recorder = TransferRecorder()
             _ = laboratory.transport.begin(try request(url), recorder)
             #expect(await recorder.end() == .complete)
             #expect(recorder.now.heads.map(\.status) == [200])
@@ -84,7 +38,7 @@ private final class Recorder: TransferReceiver {
     @Test func `HEAD brings the length and no byte`() async throws {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 5000)
-            let recorder = Recorder()
+            let recorder = TransferRecorder()
             _ = laboratory.transport.begin(try request(url, .head), recorder)
             #expect(await recorder.end() == .complete)
             #expect(recorder.now.heads.first?.length == 5000)
@@ -95,7 +49,7 @@ private final class Recorder: TransferReceiver {
     @Test func `fields are sent as given, and nothing of the environment`() async throws {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 10)
-            let recorder = Recorder()
+            let recorder = TransferRecorder()
             _ = laboratory.transport.begin(
                 try request(url + "?x=1", fields: [.acceptEncoding: "identity", .via: "1.1 wharf-x"]), recorder)
             #expect(await recorder.end() == .complete)
@@ -106,11 +60,57 @@ private final class Recorder: TransferReceiver {
         }
     }
 
+    @Test func `a POST sends its body as a form, zero bytes too, and asks for no 100 before it`() async throws {
+        let listener = try Listener { $0.answerAll() }
+        try await CurlTransport.run { transport in
+            let body = Array("grant_type=a&x=".utf8) + [0] + Array(repeating: UInt8(ascii: "y"), count: 2 << 20)
+            let answer = try await transport.fetch(listener.url, .post, body: body)
+            #expect(answer.heads.map(\.status) == [200])
+            let head = try #require(listener.heads.first)
+            #expect(head.hasPrefix("POST / HTTP/1.1\r\n"))
+            #expect(head.contains("\r\nContent-Type: application/x-www-form-urlencoded\r\n"))
+            #expect(head.contains("\r\nContent-Length: \(body.count)\r\n"))
+            #expect(!head.lowercased().contains("\r\nexpect:"))
+            #expect(listener.bodies == [body])
+            let empty = try await transport.fetch(listener.url, .post, fields: [.contentType: "text/plain"])
+            #expect(empty.heads.map(\.status) == [200])
+            #expect(listener.heads.last?.contains("\r\nContent-Length: 0\r\n") == true)
+            #expect(listener.heads.last?.contains("\r\nContent-Type: text/plain\r\n") == true)
+        }
+    }
+
+    /// Lines of 1000 bytes, one line, and one line that libcurl itself finds too long.
+    @Test(arguments: [Array(repeating: 1000, count: 70), [80_000], [150_000]])
+    func `a head of more than 64 KiB is refused, whoever notices first`(_ lines: [Int]) async throws {
+        let listener = try Listener { connection in
+            _ = connection.readHead()
+            connection.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")
+            for count in lines { connection.write("X: \(String(repeating: "a", count: count))\r\n") }
+            connection.write("\r\n")
+        }
+        try await CurlTransport.run { transport in
+            let answer = try await transport.fetch(listener.url)
+            #expect(answer.heads.isEmpty)
+            #expect(answer.failure?.error == .httpResponseHeaderSectionSize, "\(answer.ends)")
+            #expect(answer.failure?.words == "more than 65536 bytes of header fields")
+        }
+    }
+
+    @Test func `an IPv6 address is connected to, and named in Host with its brackets`() async throws {
+        let listener = try Listener(isIPv6: true) { $0.answerAll() }
+        try await CurlTransport.run { transport in
+            let answer = try await transport.fetch("http://[::1]:\(listener.port)/x")
+            #expect(answer.heads.map(\.status) == [200])
+            #expect(answer.heads.first?.remoteAddress == "::1")
+            #expect(listener.heads.first?.contains("\r\nHost: [::1]:\(listener.port)\r\n") == true)
+        }
+    }
+
     @Test func `a pause stops the socket, and a resume brings every byte once`() async throws {
         try await Laboratory.run { laboratory in
             let size = 32 << 20
             let (_, url) = blob(laboratory, size)
-            let recorder = Recorder(pauseAt: 1 << 20)
+            let recorder = TransferRecorder(pauseAt: 1 << 20)
             let transfer = laboratory.transport.begin(try request(url), recorder)
             await recorder.wait { $0.pauses > 0 }
             // What the kernel's buffers hold may still leave the server; then it stands.
@@ -131,7 +131,7 @@ private final class Recorder: TransferReceiver {
     @Test func `a cancel while paused ends at once and exactly once`() async throws {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 32 << 20)
-            let recorder = Recorder(pauseAt: 0)
+            let recorder = TransferRecorder(pauseAt: 0)
             let transfer = laboratory.transport.begin(try request(url), recorder)
             await recorder.wait { $0.pauses > 0 }
             transfer.cancel()
@@ -148,7 +148,7 @@ private final class Recorder: TransferReceiver {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 10)
             laboratory.stub.inject(.hold(StubGate()), into: "/blobs/")
-            let recorder = Recorder()
+            let recorder = TransferRecorder()
             let transfer = laboratory.transport.begin(try request(url), recorder)
             await laboratory.stub.wait { $0.held == 1 }
             transfer.cancel()
@@ -161,12 +161,12 @@ private final class Recorder: TransferReceiver {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 10)
             laboratory.stub.inject(.hold(StubGate()), into: "/blobs/")
-            let running = Recorder()
+            let running = TransferRecorder()
             _ = laboratory.transport.begin(try request(url), running)
             await laboratory.stub.wait { $0.held == 1 }
             await laboratory.transport.stop()
             #expect(running.now.ends == [.cancelled])
-            let late = Recorder()
+            let late = TransferRecorder()
             laboratory.transport.begin(try request(url), late).cancel()
             #expect(late.now.ends == [.cancelled])
         }
@@ -180,7 +180,7 @@ private final class Recorder: TransferReceiver {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 5000)
             laboratory.stub.inject(fault, into: "/blobs/")
-            let recorder = Recorder()
+            let recorder = TransferRecorder()
             _ = laboratory.transport.begin(try request(url), recorder)
             guard case .failed(let error, _) = await recorder.end() else {
                 Issue.record("\(recorder.now.ends)")
@@ -196,7 +196,7 @@ private final class Recorder: TransferReceiver {
             let url = gone.url
             await gone.stop()
             for (url, token) in [(url, ProxyError.connectionRefused), ("http://wharf.invalid", .dnsError)] {
-                let recorder = Recorder()
+                let recorder = TransferRecorder()
                 _ = laboratory.transport.begin(try request(url), recorder)
                 guard case .failed(let error, let words) = await recorder.end() else { continue }
                 #expect(error == token, "\(words)")
@@ -208,8 +208,8 @@ private final class Recorder: TransferReceiver {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 1 << 20)
             laboratory.stub.inject(.stall(at: 1000), into: "/blobs/", times: 1)
-            let stalled = Recorder()
-            let paused = Recorder(pauseAt: 0)
+            let stalled = TransferRecorder()
+            let paused = TransferRecorder(pauseAt: 0)
             _ = laboratory.transport.begin(try request(url, stall: .seconds(1)), stalled)
             await stalled.wait { $0.count > 0 }
             let transfer = laboratory.transport.begin(try request(url, stall: .seconds(1)), paused)
@@ -228,7 +228,7 @@ private final class Recorder: TransferReceiver {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 100)
             for _ in 1...20 {
-                let recorder = Recorder()
+                let recorder = TransferRecorder()
                 _ = laboratory.transport.begin(try request(url), recorder)
                 #expect(await recorder.end() == .complete)
             }
@@ -239,7 +239,7 @@ private final class Recorder: TransferReceiver {
     @Test func `many transfers run at once on the one thread`() async throws {
         try await Laboratory.run { laboratory in
             let (_, url) = blob(laboratory, 1 << 20)
-            let recorders = (1...64).map { _ in Recorder() }
+            let recorders = (1...64).map { _ in TransferRecorder() }
             for recorder in recorders { _ = laboratory.transport.begin(try request(url), recorder) }
             for recorder in recorders {
                 #expect(await recorder.end() == .complete)

@@ -1,4 +1,4 @@
-// The one thread that touches libcurl: it takes messages, lets the multi handle work, and waits.
+// A thread that touches libcurl: it takes messages, lets the multi handle work, and waits.
 import CCurl
 import Glibc
 import HTTPSemantics
@@ -6,7 +6,7 @@ import Synchronization
 
 /// A thread around one multi handle.
 ///
-/// Everything reaches it as a message, resume and cancel too, so libcurl is entered by one thread alone and
+/// Everything reaches it as a message, resume and cancel too, so its handles are entered by one thread alone and
 /// "resumed before the pause was noted" cannot happen: a message is read only after the callback that paused has
 /// returned. Waking it costs one write to a socket pair, under 0.5 ms to act.
 final class CurlLoop: Sendable {
@@ -128,6 +128,10 @@ final class CurlLoop: Sendable {
         for message in messages {
             switch message {
             case .begin(let id, let request, let receiver):
+                if let words = request.way.refusal(ofHost: request.url.origin.host) {
+                    receiver.finished(.failed(.destinationIPProhibited, words))
+                    continue
+                }
                 guard let transfer = CurlTransfer(id: id, request: request, receiver: receiver) else {
                     receiver.finished(.failed(.proxyInternalError, "libcurl is out of memory"))
                     continue

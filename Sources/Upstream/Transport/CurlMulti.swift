@@ -16,7 +16,7 @@ struct CurlMulti: @unchecked Sendable {
         precondition(Self.isReady, "libcurl does not start")
         guard let raw = curl_multi_init() else { preconditionFailure("libcurl has no memory for its multi handle") }
         self.raw = raw
-        wharf_curl_multi_set_long(raw, CURLMOPT_MAXCONNECTS, 64)  // kept idle, all upstreams together
+        wharf_curl_multi_set_long(raw, CURLMOPT_MAXCONNECTS, 64)  // kept idle, to all hosts of one rule together
     }
 
     func wake() { curl_multi_wakeup(raw) }

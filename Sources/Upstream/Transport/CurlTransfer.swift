@@ -10,7 +10,9 @@ import HTTPTypes
 final class CurlTransfer {
     let id: UInt64
     let easy: UnsafeMutableRawPointer
+    private let request: TransferRequest
     private let receiver: any TransferReceiver
+    private var door: CurlDoor
     private var state = TransferState()
     private var hasHead = false
     private var fields: UnsafeMutablePointer<curl_slist>?
@@ -25,10 +27,12 @@ final class CurlTransfer {
         guard let easy = curl_easy_init() else { return nil }
         self.id = id
         self.easy = easy
+        self.request = request
         self.receiver = receiver
+        door = CurlDoor(host: request.url.origin.host, rule: request.way.addressesToConnect)
         errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
-        setConnection(request)
-        setRequest(request)
+        setConnection()
+        setRequest()
         setCallbacks()
     }
 
@@ -75,11 +79,11 @@ final class CurlTransfer {
 
     // MARK: Options
 
-    private func setConnection(_ request: TransferRequest) {
+    private func setConnection() {
         wharf_curl_set_long(easy, CURLOPT_NOSIGNAL, 1)
         wharf_curl_leave_resolver_behind(easy)
         wharf_curl_allow_only_http(easy)
-        wharf_curl_set_text(easy, CURLOPT_PROXY, "")  // else libcurl obeys http_proxy of the environment
+        setWay(request.way, on: easy)
         wharf_curl_set_long(easy, CURLOPT_FOLLOWLOCATION, 0)
         wharf_curl_set_long(easy, CURLOPT_TCP_KEEPALIVE, 1)
         wharf_curl_set_long(easy, CURLOPT_TCP_KEEPIDLE, 30)
@@ -98,20 +102,25 @@ final class CurlTransfer {
         }
     }
 
-    private func setRequest(_ request: TransferRequest) {
+    private func setRequest() {
         wharf_curl_set_text(easy, CURLOPT_URL, request.url.absolute)
         wharf_curl_set_long(easy, CURLOPT_PATH_AS_IS, 1)
-        if request.method == .head {
-            wharf_curl_set_long(easy, CURLOPT_NOBODY, 1)
-        } else {
-            wharf_curl_set_long(easy, CURLOPT_HTTPGET, 1)
+        switch request.method {
+        case .head: wharf_curl_set_long(easy, CURLOPT_NOBODY, 1)
+        case .post:
+            // The size first: libcurl copies so many bytes, and a form may hold a zero byte.
+            wharf_curl_set_long(easy, CURLOPT_POSTFIELDSIZE, request.body.count)
+            _ = request.body.withUnsafeBytes { wharf_curl_copy_bytes(easy, CURLOPT_COPYPOSTFIELDS, $0.baseAddress) }
+        default: wharf_curl_set_long(easy, CURLOPT_HTTPGET, 1)
         }
-        for field in request.fields {
-            // "Name;" is how libcurl is told of an empty value; "Name:" would remove the field.
-            let line = field.value.isEmpty ? "\(field.name);" : "\(field.name): \(field.value)"
-            if let longer = curl_slist_append(fields, line) { fields = longer }
-        }
+        // "Name;" is how libcurl is told of an empty value; "Name:" removes the field.
+        add("Expect:")
+        for field in request.fields { add(field.value.isEmpty ? "\(field.name);" : "\(field.name): \(field.value)") }
         wharf_curl_set_pointer(easy, CURLOPT_HTTPHEADER, fields)
+    }
+
+    private func add(_ line: String) {
+        if let longer = curl_slist_append(fields, line) { fields = longer }
     }
 
     private func setCallbacks() {
@@ -130,6 +139,11 @@ final class CurlTransfer {
             let transfer = Unmanaged<CurlTransfer>.fromOpaque(owner).takeUnretainedValue()
             return transfer.body(UnsafeRawBufferPointer(start: bytes, count: size * count))
         }
+        wharf_curl_set_pointer(easy, CURLOPT_OPENSOCKETDATA, me)
+        wharf_curl_set_open_socket(easy) { owner, _, address in
+            guard let owner, let address else { return CURL_SOCKET_BAD }
+            return Unmanaged<CurlTransfer>.fromOpaque(owner).takeUnretainedValue().door.open(address)
+        }
     }
 
     // MARK: Callbacks
@@ -138,7 +152,7 @@ final class CurlTransfer {
         switch state.headerLine(Substring(decoding: line, as: UTF8.self)) {
         case .head(var head):
             hasHead = true
-            head.remoteAddress = text(CURLINFO_PRIMARY_IP)
+            if request.way.proxy == nil { head.remoteAddress = text(CURLINFO_PRIMARY_IP) }
             return state.headJudged(receiver.head(head)) == .abort ? wharf_curl_abort_count() : line.count
         case .abort: return wharf_curl_abort_count()
         case .nothing, .deliver, .take, .pause, .unpause, .finish: return line.count
@@ -161,14 +175,21 @@ final class CurlTransfer {
     // MARK: What libcurl knows
 
     private func failure(_ code: CURLcode) -> TransferEnd {
-        var systemError = 0
-        wharf_curl_get_long(easy, CURLINFO_OS_ERRNO, &systemError)
-        let failure = CurlFailure(
-            code: code, systemError: CInt(truncatingIfNeeded: systemError),
-            isResolved: microseconds(CURLINFO_NAMELOOKUP_TIME_T) > 0,
-            isConnected: microseconds(CURLINFO_PRETRANSFER_TIME_T) > 0, hasHead: hasHead)
         let words = String(cString: errorText)
-        return .failed(failure.proxyError, words.isEmpty ? String(cString: curl_easy_strerror(code)) : words)
+        return CurlFailure(
+            code: code, words: words.isEmpty ? String(cString: curl_easy_strerror(code)) : words, request: request,
+            prohibition: door.prohibition, systemError: CInt(truncatingIfNeeded: number(CURLINFO_OS_ERRNO)),
+            connectStatus: number(CURLINFO_HTTP_CONNECTCODE),
+            socksReply: CURLproxycode(UInt32(truncatingIfNeeded: number(CURLINFO_PROXY_ERROR))),
+            isResolved: microseconds(CURLINFO_NAMELOOKUP_TIME_T) > 0,
+            isConnected: microseconds(CURLINFO_PRETRANSFER_TIME_T) > 0, hasHead: hasHead
+        ).end
+    }
+
+    private func number(_ info: CURLINFO) -> Int {
+        var value = 0
+        wharf_curl_get_long(easy, info, &value)
+        return value
     }
 
     private func microseconds(_ info: CURLINFO) -> Int64 {

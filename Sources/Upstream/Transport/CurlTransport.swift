@@ -1,22 +1,42 @@
-// The transport of the program: libcurl, on a thread of its own.
+// The transport of the program: libcurl, on a thread for each rule about addresses.
 import HTTPSemantics
 import ServiceLifecycle
+import Synchronization
 
-/// `Transport` over one multi handle of libcurl.
+/// `Transport` over libcurl.
+///
+/// Addresses are judged when a connection is made, and a connection that is kept may serve another request. So
+/// connections are never shared between rules: each rule has a multi handle and a thread, made when it is first
+/// needed. There are few rules, since they are sets of a handful of address classes.
 ///
 /// As a service it has nothing to do but to end: on graceful shutdown, or when cancelled, every transfer still
 /// running ends with `.cancelled`. It stops within milliseconds.
 package final class CurlTransport: Transport, Service {
-    private let loop = CurlLoop()
+    private struct Loops {
+        var byRule: [AddressRule: CurlLoop] = [:]
+        var isOpen = true
+
+        /// Nil once stopped.
+        mutating func loop(for rule: AddressRule) -> CurlLoop? {
+            guard isOpen else { return nil }
+            if let loop = byRule[rule] { return loop }
+            let loop = CurlLoop()
+            byRule[rule] = loop
+            return loop
+        }
+    }
+
+    private let loops = Mutex(Loops())
 
     package init() {}
 
-    deinit { loop.close() }
+    deinit { _ = close() }
 
     package func begin(_ request: TransferRequest, _ receiver: any TransferReceiver) -> any Transfer {
-        guard let id = loop.begin(request, receiver) else {
+        let loop = loops.withLock { $0.loop(for: request.way.addresses) }
+        guard let loop, let id = loop.begin(request, receiver) else {
             receiver.finished(.cancelled)
-            return CurlTransferHandle(loop: loop, id: 0)
+            return EndedTransfer()
         }
         return CurlTransferHandle(loop: loop, id: id)
     }
@@ -26,10 +46,18 @@ package final class CurlTransport: Transport, Service {
         await stop()
     }
 
-    /// Ends all transfers and the thread; returns when the last receiver has been told.
+    /// Ends all transfers and the threads; returns when the last receiver has been told.
     package func stop() async {
-        loop.close()
-        await loop.ended()
+        for loop in close() { await loop.ended() }
+    }
+
+    private func close() -> [CurlLoop] {
+        let all = loops.withLock { loops in
+            loops.isOpen = false
+            return Array(loops.byRule.values)
+        }
+        for loop in all { loop.close() }
+        return all
     }
 }
 
@@ -39,4 +67,10 @@ private struct CurlTransferHandle: Transfer {
 
     func resume() { loop.resume(id) }
     func cancel() { loop.cancel(id) }
+}
+
+/// Of a transport that was stopped.
+private struct EndedTransfer: Transfer {
+    func resume() {}
+    func cancel() {}
 }

@@ -27,10 +27,12 @@ package struct UpstreamURL: Hashable, Sendable, CustomStringConvertible {
     package let path: String
     package let query: String?
 
+    /// Spaces and bytes beyond ASCII are encoded, as libcurl does with a `Location`.
+    private static let flags = CURLU_DISALLOW_USER | CURLU_URLENCODE
+
     /// Nil unless the text is an absolute http or https URL without user name and password.
     package init?(_ text: String) {
-        guard let handle = CurlURLHandle() else { return nil }
-        guard handle.set(text) else { return nil }
+        guard let handle = CurlURLHandle(), handle.set(text, Self.flags) else { return nil }
         self.init(parsed: handle)
     }
 
@@ -42,7 +44,8 @@ package struct UpstreamURL: Hashable, Sendable, CustomStringConvertible {
 
     private init?(parsed handle: borrowing CurlURLHandle) {
         guard let scheme = handle.part(CURLUPART_SCHEME), let host = handle.part(CURLUPART_HOST), !host.isEmpty,
-            let port = handle.part(CURLUPART_PORT).flatMap({ Int($0) }), scheme == "https" || scheme == "http"
+            let port = handle.part(CURLUPART_PORT, CURLU_DEFAULT_PORT).flatMap({ Int($0) }),
+            scheme == "https" || scheme == "http"
         else { return nil }
         origin = Origin(isSecure: scheme == "https", host: host.lowercased(), port: port)
         path = handle.part(CURLUPART_PATH) ?? "/"
@@ -51,7 +54,8 @@ package struct UpstreamURL: Hashable, Sendable, CustomStringConvertible {
 
     /// The target of a `Location` field on an answer from here: absolute or relative (RFC 9110 §10.2.2, RFC 3986 §5).
     package func resolving(_ location: String) -> UpstreamURL? {
-        guard let handle = CurlURLHandle(), handle.set(absolute), handle.set(location) else { return nil }
+        guard let handle = CurlURLHandle(), handle.set(absolute, Self.flags), handle.set(location, Self.flags)
+        else { return nil }
         return UpstreamURL(parsed: handle)
     }
 
@@ -66,32 +70,6 @@ package struct UpstreamURL: Hashable, Sendable, CustomStringConvertible {
     package var absolute: String { "\(origin)\(path)" + (query.map { "?\($0)" } ?? "") }
 
     package var description: String { "\(origin)\(path)" }
-}
-
-/// Owns a `CURLU`.
-private struct CurlURLHandle: ~Copyable {
-    private let raw: OpaquePointer
-    private static let flags = UInt32(CURLU_PATH_AS_IS | CURLU_DISALLOW_USER)
-
-    init?() {
-        guard let raw = curl_url() else { return nil }
-        self.raw = raw
-    }
-
-    deinit { curl_url_cleanup(raw) }
-
-    /// Sets the whole URL, or resolves a relative one against it. Spaces and bytes beyond ASCII are encoded, as
-    /// libcurl does with a `Location`.
-    func set(_ text: String) -> Bool {
-        curl_url_set(raw, CURLUPART_URL, text, Self.flags | UInt32(CURLU_URLENCODE)) == CURLUE_OK
-    }
-
-    func part(_ part: CURLUPart) -> String? {
-        var text: UnsafeMutablePointer<CChar>?
-        guard curl_url_get(raw, part, &text, UInt32(CURLU_DEFAULT_PORT)) == CURLUE_OK, let text else { return nil }
-        defer { curl_free(text) }
-        return String(cString: text)
-    }
 }
 
 extension String {

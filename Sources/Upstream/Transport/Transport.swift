@@ -6,9 +6,9 @@ package import HTTPTypes
 package protocol Transport: Sendable {
     /// Begins a transfer and returns at once.
     ///
-    /// The receiver is called on the transport's own thread, one call at a time and in order: the head at most
-    /// once, its bytes, and `finished` exactly once, also after a cancel. On a transport that was stopped,
-    /// `finished(.cancelled)` comes from within this call.
+    /// The receiver is called on one of the transport's own threads, always the same, one call at a time and in order:
+    /// the head at most once, its bytes, and `finished` exactly once, also after a cancel. On a transport that was
+    /// stopped, `finished(.cancelled)` comes from within this call.
     func begin(_ request: TransferRequest, _ receiver: any TransferReceiver) -> any Transfer
 }
 
@@ -21,7 +21,7 @@ package protocol Transfer: Sendable {
     func cancel()
 }
 
-/// What a transfer speaks to. Every call is made on the transport's thread, so none may block for long.
+/// What a transfer speaks to. Every call is made on a thread of the transport, so none may block for long.
 package protocol TransferReceiver: AnyObject, Sendable {
     /// The final head, after any 1xx and before the first byte.
     func head(_ head: ResponseHead) -> Verdict
@@ -68,25 +68,31 @@ package struct TransferRequest: Sendable {
         case http2
     }
 
+    /// GET, HEAD or POST.
     package let method: HTTPRequest.Method
     package let url: UpstreamURL
     package var fields: HTTPFields
+    /// What a POST sends: a form, unless `Content-Type` among the fields says otherwise.
+    package var body: [UInt8]
     package let version: Version
     /// Bounds name lookup, TCP and TLS handshake together, for all addresses of the host.
     package let connectTimeout: Duration
     /// Ends a transfer that has moved no byte for so long; counted in whole seconds, and not while paused.
     package let stallTimeout: Duration
+    package var way: Way
 
     package init(
-        method: HTTPRequest.Method, url: UpstreamURL, fields: HTTPFields, version: Version,
-        connectTimeout: Duration, stallTimeout: Duration
+        method: HTTPRequest.Method, url: UpstreamURL, fields: HTTPFields, body: [UInt8] = [], version: Version,
+        connectTimeout: Duration, stallTimeout: Duration, way: Way = Way()
     ) {
         self.method = method
         self.url = url
         self.fields = fields
+        self.body = body
         self.version = version
         self.connectTimeout = connectTimeout
         self.stallTimeout = stallTimeout
+        self.way = way
     }
 }
 
@@ -96,7 +102,7 @@ package struct ResponseHead: Equatable, Sendable {
     package let fields: HTTPFields
     /// The body's length in bytes as the framing gives it: `nil` if chunked or ended by the connection's end.
     package let length: Int64?
-    /// The literal address of the server that answered, if the transport knows it.
+    /// The literal address of the server that answered; nil through a proxy, which alone knows it.
     package var remoteAddress: String?
 
     package init(status: Int, fields: HTTPFields, length: Int64?, remoteAddress: String? = nil) {
