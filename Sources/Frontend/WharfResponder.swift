@@ -10,6 +10,8 @@ package struct WharfResponder: Responder {
     private let registry: RegistryResponder
     private let health: HealthHandler
     private let statistics: StatisticsHandler
+    private let metrics: MetricsHandler
+    private let search: SearchHandler
 
     /// - Parameters:
     ///   - pseudonym: what this program calls itself in `Via`.
@@ -17,9 +19,12 @@ package struct WharfResponder: Responder {
     package init(
         cache: PullThroughCache, version: String, pseudonym: String, uptime: @escaping @Sendable () -> Double
     ) {
-        registry = RegistryResponder(cache: cache, pseudonym: pseudonym)
+        let discovery = Discovery(cache: cache)
+        registry = RegistryResponder(cache: cache, discovery: discovery, pseudonym: pseudonym)
+        search = SearchHandler(discovery: discovery, pseudonym: pseudonym)
         health = HealthHandler(cache: cache)
         statistics = StatisticsHandler(cache: cache, version: version, uptime: uptime)
+        metrics = MetricsHandler(cache: cache, version: version, uptime: uptime)
     }
 
     package func ready(_ request: Request) -> Response? {
@@ -31,7 +36,11 @@ package struct WharfResponder: Responder {
         }
     }
 
-    package func respond(to request: Request) async -> Response { marked(await answer(to: request)) }
+    package func respond(to request: Request) async -> Response {
+        guard request.fields.contains(.via) else { return marked(await answer(to: request)) }
+        let via = Via(request.fields[values: .via])
+        return marked(await Via.$current.withValue(via) { await answer(to: request) })
+    }
 
     private func answer(to request: Request) async -> Response {
         if request.path == "/v2" || request.path.hasPrefix("/v2/") { return await registry.respond(to: request) }
@@ -39,7 +48,10 @@ package struct WharfResponder: Responder {
         case "/livez" where request.isRead: return health.live()
         case "/readyz" where request.isRead: return await health.ready()
         case "/stats" where request.isRead: return await statistics.respond()
-        case "/livez", "/readyz", "/stats":
+        case "/metrics" where request.isRead: return await metrics.respond()
+        case "/v1/_ping" where request.isRead: return search.ping()
+        case "/v1/search" where request.isRead: return await search.respond(to: request)
+        case "/livez", "/readyz", "/stats", "/metrics", "/v1/_ping", "/v1/search":
             var response = ErrorMapping.response(.methodNotAllowed, .unsupported, "only GET and HEAD are served here")
             response.fields[.allow] = "GET, HEAD"
             return response

@@ -27,13 +27,16 @@ package struct Request: Sendable {
 
     /// The first value of a query parameter, percent-decoded (`+` is a space, as form encoders write it).
     ///
-    /// `nil` if it is absent or does not decode to UTF-8; `""` if it is there without a value.
+    /// `nil` if it is absent, `""` if it is there without a value. What does not decode to UTF-8 is given as it was
+    /// sent: it is there, and must not pass for absent.
     package func queryValue(_ name: String) -> String? {
         guard let query else { return nil }
         for pair in query.utf8.split(separator: UInt8(ascii: "&")) {
             let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
             guard Self.decoded(pair[..<equals]) == name else { continue }
-            return equals == pair.endIndex ? "" : Self.decoded(pair[pair.index(after: equals)...])
+            guard equals != pair.endIndex else { return "" }
+            let value = pair[pair.index(after: equals)...]
+            return Self.decoded(value) ?? String(Substring(value))
         }
         return nil
     }

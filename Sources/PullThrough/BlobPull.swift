@@ -159,18 +159,18 @@ extension PullThroughCache {
                         let hasRight = isShown(fill, in: repository, knowledge)
                         return try join(fill, from: repository, hasRight: hasRight, range)
                     }
-                    return unknowns.refusal(for: key, at: now()).map(Step.refused) ?? .askForLink
+                    return refusal(for: key).map(Step.refused) ?? .askForLink
                 }
                 if let size = knowledge.storedSize {
                     guard knowledge.isLinked else {
-                        return unknowns.refusal(for: key, at: now()).map(Step.refused) ?? .askForLink
+                        return refusal(for: key).map(Step.refused) ?? .askForLink
                     }
                     let file = try await restated { () async throws(StoreError) in
                         try await store.open(digest, size: size)
                     }
                     if let file { return .stored(file) }
                 }
-                if let refusal = unknowns.refusal(for: key, at: now()) { return .refused(refusal) }
+                if let refusal = refusal(for: key) { return .refused(refusal) }
                 return try start(digest, from: repository, knowledge, range, isAlone: isAlone)
             }
         } catch {

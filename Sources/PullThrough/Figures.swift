@@ -30,9 +30,13 @@ package struct Figures: Sendable {
     package struct Endpoint: Sendable {
         package let upstream, url: String
         package let isHealthy: Bool
+        /// `closed`, `open` or `half-open`.
+        package let breaker: String
         package let requests, errors, bytes: Int64
         package let lastError: String?
         package let rateLimit: RateLimit?
+        /// It said that nothing may be pulled just now.
+        package let isSpent: Bool
     }
 
     package let storage: Storage
@@ -76,11 +80,12 @@ extension PullThroughCache {
 extension Figures.Endpoint {
     fileprivate init(_ figures: EndpointFigures, of upstream: String) {
         self.init(
-            upstream: upstream, url: figures.url, isHealthy: figures.isHealthy, requests: figures.requests,
-            errors: figures.errors, bytes: figures.bytes, lastError: figures.lastError,
+            upstream: upstream, url: figures.url, isHealthy: figures.isHealthy, breaker: figures.breaker,
+            requests: figures.requests, errors: figures.errors, bytes: figures.bytes, lastError: figures.lastError,
             rateLimit: figures.rateLimit.map {
                 Figures.RateLimit(
                     limit: $0.limit, remaining: $0.remaining, windowSeconds: $0.windowSeconds, source: $0.source)
-            })
+            },
+            isSpent: figures.isSpent)
     }
 }

@@ -148,7 +148,7 @@ package final class Fill: Sendable {
         state.withLock { state in
             let given = state.answered
             let taking = state.sources.first {
-                given.contains($0.repository) && $0.registry.configuration.credentials != nil
+                given.contains($0.repository) && $0.registry.hasCredentials
             }
             return (Array(given), taking?.repository.upstream)
         }
@@ -245,7 +245,7 @@ package final class Fill: Sendable {
     /// another upstream.
     private func isLent(_ source: Source) -> Bool {
         if isSingleSource || isAlone { return false }
-        return source.registry.configuration.credentials == nil || source.repository.upstream == self.source.upstream
+        return !source.registry.hasCredentials || source.repository.upstream == self.source.upstream
     }
 
     /// Whether a repository's own upstream has answered for the digest in this fill.

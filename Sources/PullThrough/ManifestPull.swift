@@ -100,11 +100,7 @@ extension PullThroughCache {
     func fetch(
         _ digest: Digest, in repository: Repository, tag: Tag?
     ) async throws(PullThroughError) -> Fetched {
-        let isStored = try await restated { () async throws(StoreError) in
-            let knowledge = try await store.knowledge(of: digest, in: repository)
-            return knowledge.storedSize != nil && knowledge.mediaType != nil
-        }
-        if isStored {
+        if try await isHere(digest, in: repository) {
             if tag == nil {
                 _ = try await asking(repository) { registry, name throws(UpstreamError) in
                     try await registry.resolve(name, .digest(digest))
@@ -132,6 +128,14 @@ extension PullThroughCache {
         return fetched
     }
 
+    /// Whether a manifest is stored, whoever may see it.
+    func isHere(_ digest: Digest, in repository: Repository) async throws(PullThroughError) -> Bool {
+        try await restated { () async throws(StoreError) in
+            let knowledge = try await store.knowledge(of: digest, in: repository)
+            return knowledge.storedSize != nil && knowledge.mediaType != nil
+        }
+    }
+
     /// GETs a manifest, checks it and stores it.
     func download(
         _ reference: Reference, in repository: Repository, tag: Tag?
@@ -143,7 +147,8 @@ extension PullThroughCache {
         let (content, manifest) = try checked(fetched, reference, of: repository.upstream)
         let new = NewManifest(
             digest: content.digest, mediaType: content.mediaType, bytes: content.bytes,
-            isIndex: manifest.kind == .index, linked: manifest.linked.map { ($0.digest, $0.size) })
+            isIndex: manifest.kind == .index, linked: manifest.linked.map { ($0.digest, $0.size) },
+            subject: manifest.subject?.digest)
         do throws(StoreError) {
             try await store.store(
                 new, in: repository, tag: tag,

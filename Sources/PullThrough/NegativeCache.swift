@@ -17,34 +17,42 @@ final class NegativeCache: Sendable {
         let isBlob: Bool
     }
 
-    private let entries = Mutex<[Key: (error: PullThroughError, until: Int64)]>([:])
+    private struct Entry {
+        let error: PullThroughError
+        /// The credentials that it was said to, as `UpstreamRegistry.credentialRevision` numbers them.
+        let revision: Int
+        /// Unix milliseconds.
+        let until: Int64
+        let learntAt: Int64
+    }
 
-    /// The upstream's answer, while it is remembered. Times are Unix milliseconds.
-    private func answer(for key: Key, at now: Int64) -> PullThroughError? {
-        entries.withLock { entries in
+    private let entries = Mutex<[Key: Entry]>([:])
+
+    /// A refusal by what is remembered: a hit, since nobody is asked. What was said to other credentials, or by a
+    /// clock that has since gone back, is not remembered. Times are Unix milliseconds.
+    func refusal(for key: Key, as revision: Int, at now: Int64) -> Refusal? {
+        let error: PullThroughError? = entries.withLock { entries in
             guard let entry = entries[key] else { return nil }
-            if entry.until > now { return entry.error }
+            if entry.until > now, entry.learntAt <= now, entry.revision == revision { return entry.error }
             entries[key] = nil
             return nil
         }
-    }
-
-    /// A refusal by what is remembered: a hit, since nobody is asked.
-    func refusal(for key: Key, at now: Int64) -> Refusal? {
-        answer(for: key, at: now).map { Refusal($0, CacheStatus(detail: "negative")) }
+        return error.map { Refusal($0, CacheStatus(detail: "negative")) }
     }
 
     /// Remembers what is the upstream's word; a failure is none.
-    func remember(_ error: PullThroughError, for key: Key, at now: Int64, during period: Int64) {
+    func remember(_ error: PullThroughError, for key: Key, as revision: Int, at now: Int64, during period: Int64) {
         switch error {
         case .unknown, .denied, .schema1: break
-        case .rateLimited, .unreachable, .failed, .unusable, .noSuchUpstream, .offline, .noSpace, .store: return
+        case .credentials, .rateLimited, .unreachable, .failed, .unusable, .noSuchUpstream, .notAllowed, .offline,
+            .noSpace, .store:
+            return
         }
         guard period > 0 else { return }
         entries.withLock { entries in
             if entries.count >= Self.limit { entries = entries.filter { $0.value.until > now } }
             if entries.count >= Self.limit { entries.removeAll() }
-            entries[key] = (error, now + period)
+            entries[key] = Entry(error: error, revision: revision, until: now + period, learntAt: now)
         }
     }
 }

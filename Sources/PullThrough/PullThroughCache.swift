@@ -117,12 +117,19 @@ package final class PullThroughCache: Sendable {
 
     /// Remembers the upstream's own word that there is no such thing.
     func remember(_ error: PullThroughError, for key: NegativeCache.Key) {
-        let period = directory[key.repository.upstream]?.policy.negativeFor ?? 0
-        unknowns.remember(error, for: key, at: now(), during: period)
+        guard let entry = directory[key.repository.upstream] else { return }
+        unknowns.remember(
+            error, for: key, as: entry.registry.credentialRevision, at: now(), during: entry.policy.negativeFor)
+    }
+
+    /// What is remembered of it, while it is.
+    func refusal(for key: NegativeCache.Key) -> Refusal? {
+        guard let entry = directory[key.repository.upstream] else { return nil }
+        return unknowns.refusal(for: key, as: entry.registry.credentialRevision, at: now())
     }
 
     func remembered(_ key: NegativeCache.Key) throws(Refusal) {
-        if let refusal = unknowns.refusal(for: key, at: now()) { throw refusal }
+        if let refusal = refusal(for: key) { throw refusal }
     }
 
     /// The transfers of this moment.
@@ -134,7 +141,7 @@ package final class PullThroughCache: Sendable {
 
 extension UpstreamDirectory {
     /// Whether it takes credentials of ours to read from this upstream.
-    func hasCredentials(_ upstream: String) -> Bool { self[upstream]?.registry.configuration.credentials != nil }
+    func hasCredentials(_ upstream: String) -> Bool { self[upstream]?.registry.hasCredentials == true }
 }
 
 extension CacheStatus {
@@ -156,13 +163,14 @@ extension Refusal {
 
 extension PullThroughError {
     /// The status that the upstream gave, where it gave one.
-    var upstreamStatus: Int? {
+    package var upstreamStatus: Int? {
         switch self {
         case .unknown, .schema1: 404
         case .denied: 403
+        case .credentials: 401
         case .rateLimited: 429
         case .failed(let status, _): status
-        case .unreachable, .unusable, .noSuchUpstream, .offline, .noSpace, .store: nil
+        case .unreachable, .unusable, .noSuchUpstream, .notAllowed, .offline, .noSpace, .store: nil
         }
     }
 }

@@ -9,6 +9,8 @@ package enum PullThroughError: Error, Equatable, Sendable {
     case unknown(String)
     /// The upstream lets nobody in with the credentials there are: no such repository, or it is private.
     case denied(String)
+    /// The upstream does not accept the credentials that this mirror is configured with.
+    case credentials(String)
     /// 429; nil if the upstream named no delay.
     case rateLimited(retryAfter: Duration?, String)
     /// Nobody there, or nobody in time.
@@ -21,6 +23,8 @@ package enum PullThroughError: Error, Equatable, Sendable {
     case schema1
     /// The host in the path or in `ns=` is no upstream of ours.
     case noSuchUpstream(String)
+    /// The configuration does not allow this repository; its name.
+    case notAllowed(String)
     /// Nothing stored, and the configuration says to ask nobody.
     case offline
     /// The disk or the cache's bound has no room for it.
@@ -34,6 +38,7 @@ package enum PullThroughError: Error, Equatable, Sendable {
             case .unknown(let message): .unknown("\(upstream) says: \(message)")
             case .denied(_, let message):
                 .denied("\(upstream) says: no such repository, or it is private (\(message))")
+            case .credentialsRefused(let message): .credentials("\(upstream): \(message)")
             case .rateLimited(let delay, let message): .rateLimited(retryAfter: delay, "\(upstream) says: \(message)")
             case .failed(let status, let message): .failed(status: status, "\(upstream) answered \(status): \(message)")
             case .unreachable(let kind, let message): .unreachable(kind, "\(upstream): \(message)")
@@ -62,8 +67,8 @@ package enum PullThroughError: Error, Equatable, Sendable {
     /// made of it is counted as an error and never remembered.
     package var isFailure: Bool {
         switch self {
-        case .unknown, .schema1, .noSuchUpstream: false
-        case .denied, .rateLimited, .unreachable, .failed, .unusable, .offline, .noSpace, .store: true
+        case .unknown, .schema1, .noSuchUpstream, .notAllowed: false
+        case .denied, .credentials, .rateLimited, .unreachable, .failed, .unusable, .offline, .noSpace, .store: true
         }
     }
 
@@ -71,7 +76,9 @@ package enum PullThroughError: Error, Equatable, Sendable {
     package var isAbsence: Bool {
         switch self {
         case .unknown, .schema1: true
-        case .denied, .rateLimited, .unreachable, .failed, .unusable, .noSuchUpstream, .offline, .noSpace, .store: false
+        case .denied, .credentials, .rateLimited, .unreachable, .failed, .unusable, .noSuchUpstream, .notAllowed,
+            .offline, .noSpace, .store:
+            false
         }
     }
 
@@ -79,20 +86,21 @@ package enum PullThroughError: Error, Equatable, Sendable {
     package var proxyError: ProxyError? {
         switch self {
         case .unreachable(let error, _): error
-        case .denied, .rateLimited, .failed: .httpRequestDenied
+        case .denied, .credentials, .rateLimited, .failed: .httpRequestError
         case .unusable: .httpProtocolError
-        case .unknown, .schema1, .noSuchUpstream, .offline, .noSpace, .store: nil
+        case .unknown, .schema1, .noSuchUpstream, .notAllowed, .offline, .noSpace, .store: nil
         }
     }
 
     package var message: String {
         switch self {
-        case .unknown(let text), .denied(let text), .rateLimited(_, let text), .unreachable(_, let text),
-            .failed(_, let text), .unusable(let text), .noSpace(let text), .store(let text):
+        case .unknown(let text), .denied(let text), .credentials(let text), .rateLimited(_, let text),
+            .unreachable(_, let text), .failed(_, let text), .unusable(let text), .noSpace(let text), .store(let text):
             text
         case .schema1:
             "only a schema 1 manifest is there, and those are not served: push the image again with a current client"
         case .noSuchUpstream(let host): "\(host) is no upstream of this mirror"
+        case .notAllowed(let name): "this mirror is not allowed to pull \(name): see allow and deny of its upstream"
         case .offline: "this mirror is offline and does not have it"
         }
     }

@@ -90,7 +90,7 @@ extension UpstreamError {
     /// The registry's own no, or an answer that no rule lets us use: the same question will not be answered otherwise.
     fileprivate var isFinal: Bool {
         switch self {
-        case .unknown, .denied, .refused, .contradicted, .unsatisfiable: true
+        case .unknown, .denied, .credentialsRefused, .refused, .contradicted, .unsatisfiable: true
         case .rateLimited, .failed, .unreachable, .incomplete, .cancelled: false
         }
     }
@@ -99,7 +99,9 @@ extension UpstreamError {
     var isContradiction: Bool {
         switch self {
         case .contradicted, .unsatisfiable: true
-        case .unknown, .denied, .refused, .rateLimited, .failed, .unreachable, .incomplete, .cancelled: false
+        case .unknown, .denied, .credentialsRefused, .refused, .rateLimited, .failed, .unreachable, .incomplete,
+            .cancelled:
+            false
         }
     }
 

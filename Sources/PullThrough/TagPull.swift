@@ -1,9 +1,8 @@
-// end-3 by tag, and end-8: what a tag names is asked of the upstream when it is no longer fresh, and served stale
-// when that fails.
+// end-3 by tag: what a tag names is asked of the upstream when it is no longer fresh, and served stale when that fails.
 
-package import HTTPSemantics
+import HTTPSemantics
 import Logging
-package import OCI
+import OCI
 import Store
 import Upstream
 
@@ -48,8 +47,13 @@ extension PullThroughCache {
     ) async throws(Refusal) -> ManifestAnswer {
         let forward: CacheStatus.Forward = stored == nil ? .miss : .stale
         do throws(PullThroughError) {
+            let registry = try registry(of: repository)
+            // Nothing may be pulled, and what is stored will do: no GET, and no more questions than tell the end of it.
+            var isSpent: Bool { registry.isSpent && mayServeStale(stored, policy) }
+            if isSpent, !registry.mayResolveWhileSpent() { throw spent(registry) }
             let digest: Digest
-            switch try await ask(tag, in: repository) {
+            switch try await ask(tag, in: repository, mayPull: !isSpent) {
+            case .nothing: throw spent(registry)
             case .digest(let named): digest = named
             case .content(let fetched):
                 return ManifestAnswer(content: fetched.content, status: fetched.status(forward))
@@ -69,6 +73,7 @@ extension PullThroughCache {
                     "tag moved",
                     metadata: ["image": "\(repository):\(tag)", "from": "\(stored.digest)", "to": "\(digest)"])
             }
+            if isSpent, try await !isHere(digest, in: repository) { throw spent(registry) }
             let fetched = try await fetch(digest, in: repository, tag: tag)
             return ManifestAnswer(content: fetched.content, status: fetched.status(forward))
         } catch {
@@ -80,10 +85,24 @@ extension PullThroughCache {
         case digest(Digest)
         /// Fetched by tag, since the upstream does not tell digests by HEAD.
         case content(Fetched)
+        /// It does not, and nothing may be fetched.
+        case nothing
+    }
+
+    private func spent(_ registry: UpstreamRegistry) -> PullThroughError {
+        .rateLimited(
+            retryAfter: registry.spentFor,
+            "\(registry.configuration.name) has said that nothing may be pulled just now")
+    }
+
+    private func mayServeStale(_ stored: StoredTag?, _ policy: FreshnessPolicy) -> Bool {
+        if case .serveStale = Decision.onFailure(stored: stored, policy: policy, now: now()) { true } else { false }
     }
 
     /// A HEAD, which Docker Hub does not count as a pull; a GET by tag where HEAD is refused or tells no digest.
-    private func ask(_ tag: Tag, in repository: Repository) async throws(PullThroughError) -> Named {
+    private func ask(
+        _ tag: Tag, in repository: Repository, mayPull: Bool
+    ) async throws(PullThroughError) -> Named {
         do throws(PullThroughError) {
             let facts = try await asking(repository) { registry, name throws(UpstreamError) in
                 try await registry.resolve(name, .tag(tag))
@@ -92,6 +111,7 @@ extension PullThroughCache {
         } catch {
             guard case .failed(let status, _) = error, (400..<500).contains(status) else { throw error }
         }
+        guard mayPull else { return .nothing }
         return .content(try await download(.tag(tag), in: repository, tag: tag))
     }
 
@@ -114,31 +134,4 @@ extension PullThroughCache {
     }
 
     private func age(of stored: StoredTag) -> Int64 { max(0, (now() - stored.checkedAt) / 1000) }
-
-    /// end-8: the upstream's list, passed on; the tags known here if it cannot be asked.
-    package func tags(
-        in repository: Repository, query: String?
-    ) async throws(Refusal) -> (list: TagList, status: CacheStatus, failure: PullThroughError?) {
-        do throws(PullThroughError) {
-            let answer = try await asking(repository) { registry, name throws(UpstreamError) in
-                try await registry.tags(name, query: query)
-            }
-            return (.passedOn(bytes: answer.bytes, link: answer.link), .miss(200), nil)
-        } catch {
-            // If the store fails too, the upstream's failure is what is told.
-            guard error.isFailure, let known = try? await store.tags(of: repository), !known.isEmpty else {
-                throw .missed(error)
-            }
-            let status = CacheStatus(
-                forward: .stale, forwardStatus: error.upstreamStatus, isStale: true, detail: "stale-if-error")
-            return (.known(known), status, error)
-        }
-    }
-}
-
-package enum TagList: Sendable {
-    /// The upstream's body, and its `Link` to the next page.
-    case passedOn(bytes: [UInt8], link: String?)
-    /// In order.
-    case known([String])
 }

@@ -26,18 +26,24 @@ package struct UpstreamDirectory: Sendable {
         package let registry: UpstreamRegistry
         package let policy: FreshnessPolicy
         package let fills: FillPolicy
+        /// Whether a repository may be pulled at all, stored or not.
+        package let allows: @Sendable (RepositoryName) -> Bool
 
-        package init(registry: UpstreamRegistry, policy: FreshnessPolicy, fills: FillPolicy = FillPolicy()) {
+        package init(
+            registry: UpstreamRegistry, policy: FreshnessPolicy, fills: FillPolicy = FillPolicy(),
+            allows: @escaping @Sendable (RepositoryName) -> Bool = { _ in true }
+        ) {
             self.registry = registry
             self.policy = policy
             self.fills = fills
+            self.allows = allows
         }
     }
 
     /// In the configuration's order.
     package let names: [String]
     private let entries: [String: Entry]
-    private let defaultName: String
+    let defaultName: String
     private let isHosted: @Sendable (RepositoryName) -> Bool
 
     /// - Parameter isHosted: whether a name in the path is one of this registry's own.
@@ -53,6 +59,11 @@ package struct UpstreamDirectory: Sendable {
 
     package subscript(name: String) -> Entry? { entries[name] }
 
+    /// What the upstreams want remembered over a restart.
+    package var memos: [String: String] {
+        entries.values.reduce(into: [:]) { $0.merge($1.registry.memos) { first, _ in first } }
+    }
+
     package enum Route: Equatable, Sendable {
         case upstream(Repository)
         /// Pushed here; never asked of an upstream.
@@ -67,18 +78,23 @@ package struct UpstreamDirectory: Sendable {
     ) throws(PullThroughError) -> Route {
         if let namespace, namespace != ownHost {
             let upstream = canonical(namespace)
-            guard entries[upstream] != nil else { throw .noSuchUpstream(namespace) }
-            return .upstream(Repository(upstream: upstream, name: official(name, of: upstream)))
+            return .upstream(try repository(name, of: upstream, askedAs: namespace))
         }
         if let rest = name.withoutFirstComponent {
             let upstream = canonical(String(name.firstComponent))
-            if entries[upstream] != nil {
-                return .upstream(Repository(upstream: upstream, name: official(rest, of: upstream)))
-            }
+            if entries[upstream] != nil { return .upstream(try repository(rest, of: upstream, askedAs: upstream)) }
         }
         if isHosted(name) { return .hosted(name) }
-        guard entries[defaultName] != nil else { throw .noSuchUpstream(defaultName) }
-        return .upstream(Repository(upstream: defaultName, name: official(name, of: defaultName)))
+        return .upstream(try repository(name, of: defaultName, askedAs: defaultName))
+    }
+
+    private func repository(
+        _ name: RepositoryName, of upstream: String, askedAs host: String
+    ) throws(PullThroughError) -> Repository {
+        guard let entry = entries[upstream] else { throw .noSuchUpstream(host) }
+        let repository = Repository(upstream: upstream, name: official(name, of: upstream))
+        guard entry.allows(repository.name) else { throw .notAllowed("\(repository)") }
+        return repository
     }
 
     private func canonical(_ host: String) -> String {

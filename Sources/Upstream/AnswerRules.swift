@@ -14,7 +14,7 @@ struct AnswerRules: Sendable {
 
     /// Nil if the answer may be used or is an error, whose status tells the rest.
     func refusal(of head: ResponseHead, from origin: UpstreamURL.Origin) -> UpstreamError? {
-        if isOwn(head.fields[.via]) {
+        if Via(head.fields[values: .via]).leadsBack(to: pseudonym) {
             return .unreachable(.proxyLoopDetected, "\(origin) leads back to this mirror")
         }
         guard (200...299).contains(head.status) else { return nil }
@@ -65,6 +65,7 @@ struct AnswerRules: Sendable {
         case 404 where hasProxyError(head): return .failed(status: status, message: message)
         case 404: return .unknown(message: message)
         case 401, 403: return .denied(status: status, message: message)
+        case 508: return .unreachable(.proxyLoopDetected, message)
         default: return .failed(status: status, message: message)
         }
     }
@@ -79,19 +80,18 @@ struct AnswerRules: Sendable {
         } else {
             text = ""
         }
-        let line = text.unicodeScalars.prefix { $0 != "\n" && $0 != "\r" }.filter { $0.properties.isPrintable }
-        let words = String(String.UnicodeScalarView(line.prefix(240)))
+        let words = printable(text, limit: 240)
         return words.isEmpty ? "HTTP \(answer.head.status)" : words
+    }
+
+    /// The first line of a text without what a terminal would obey.
+    static func printable(_ text: String, limit: Int) -> String {
+        let line = text.unicodeScalars.prefix { $0 != "\n" && $0 != "\r" }.filter { $0.properties.isPrintable }
+        return String(String.UnicodeScalarView(line.prefix(limit)))
     }
 
     private static func mediaType(of head: ResponseHead) -> String? {
         head.fields[.contentType].flatMap { MediaType(field: $0) }?.rawValue
-    }
-
-    private func isOwn(_ via: String?) -> Bool {
-        (via ?? "").split(separator: ",").contains { hop in
-            hop.split(separator: " ").dropFirst().first.map(String.init) == pseudonym
-        }
     }
 
     private static func hasProxyError(_ head: ResponseHead) -> Bool {

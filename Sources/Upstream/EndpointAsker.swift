@@ -12,10 +12,11 @@ struct Hop: Sendable {
 
 /// One question of the distribution API.
 struct Question: Sendable {
-    let endpoint: Endpoint
-    let name: RepositoryName
+    /// Where it is put to an endpoint.
+    let url: @Sendable (UpstreamEndpoint) -> UpstreamURL
+    /// Whose token it takes; nil for what belongs to no repository, which is asked without one.
+    let name: RepositoryName?
     var method = HTTPRequest.Method.get
-    var query: String?
     /// `Accept` and `Range`, where the question has them.
     var fields = HTTPFields()
     /// Of a blob: what a host is told of what it sent before.
@@ -29,12 +30,64 @@ struct Question: Sendable {
     var plan: @Sendable (ResponseHead, Hop, Exchange) -> Exchange.Plan
 }
 
+extension Question {
+    /// A question at an endpoint of the distribution API.
+    init(
+        _ endpoint: Endpoint, of name: RepositoryName, query: String? = nil, method: HTTPRequest.Method = .get,
+        fields: HTTPFields = HTTPFields(), plan: @escaping @Sendable (ResponseHead, Hop, Exchange) -> Exchange.Plan
+    ) {
+        self.init(
+            url: { $0.url(endpoint, query: query) }, name: name, method: method, fields: fields, plan: plan)
+    }
+}
+
+/// Makes the requests of one endpoint's questions, and of those that its tokens take.
+struct RequestSender: Sendable {
+    /// Who a request is for.
+    enum Party: Sendable {
+        /// The endpoint itself.
+        case home
+        /// A token service that is trusted.
+        case realm
+        /// Whoever it redirects to.
+        case elsewhere(AddressRule)
+    }
+
+    let configuration: UpstreamConfiguration
+    let wire: EndpointAsker.Wire
+
+    /// Every request to an upstream is made here. Bytes are never decoded, so no content coding is asked for.
+    func request(
+        _ method: HTTPRequest.Method, _ url: UpstreamURL, _ fields: HTTPFields, body: [UInt8] = [],
+        version: TransferRequest.Version, to party: Party
+    ) -> TransferRequest {
+        var fields = fields
+        fields[.acceptEncoding] = "identity"
+        fields[.userAgent] = "wharf/0.1.0"
+        fields[.via] = Via.current.adding(wire.rules.pseudonym)
+        return TransferRequest(
+            method: method, url: url, fields: fields, body: body, version: version,
+            connectTimeout: configuration.connectTimeout, stallTimeout: configuration.stallTimeout,
+            way: way(to: url.origin, party))
+    }
+
+    private func way(to origin: UpstreamURL.Origin, _ party: Party) -> Way {
+        var way = Way(proxy: configuration.proxies.proxy(for: origin), caFile: configuration.caFile)
+        switch party {
+        case .home, .realm: way.identity = configuration.identity
+        case .elsewhere(let rule): way.addresses = rule
+        }
+        return way
+    }
+}
+
 /// Asks one endpoint, and remembers what that endpoint is like.
 final class EndpointAsker: Sendable {
     let endpoint: UpstreamEndpoint
     let ledger: EndpointLedger
     private let configuration: UpstreamConfiguration
     private let wire: Wire
+    private let sender: RequestSender
     private let authorizer: EndpointAuthorizer
 
     /// What all endpoints of a registry share.
@@ -52,12 +105,13 @@ final class EndpointAsker: Sendable {
         self.endpoint = endpoint
         self.configuration = configuration
         self.wire = wire
-        ledger = EndpointLedger(url: "\(endpoint)", uptime: wire.uptime)
-        authorizer = EndpointAuthorizer(endpoint: endpoint, configuration: configuration, uptime: wire.uptime) {
-            request async throws(UpstreamError) in
-            try await Self.fetch(request, configuration, wire)
-        }
+        ledger = EndpointLedger(url: "\(endpoint)", uptime: wire.uptime, now: wire.now)
+        sender = RequestSender(configuration: configuration, wire: wire)
+        authorizer = EndpointAuthorizer(endpoint, sender)
     }
+
+    /// Another number once the credentials are others: what was said to the earlier ones means nothing then.
+    var credentialRevision: Int { authorizer.credentialRevision }
 
     /// The 2xx answer, or why there is none. Hop by hop: at most five redirects, and one retry with a fresh token
     /// after a 401 of the endpoint's own.
@@ -65,11 +119,15 @@ final class EndpointAsker: Sendable {
         guard endpoint.origin.isSecure || configuration.allowHTTP else {
             throw .refused("\(endpoint) is http, and allow-http is not set")
         }
-        var way = Redirects(from: endpoint.url(question.endpoint, query: question.query))
+        var way = Redirects(from: question.url(endpoint), home: endpoint.origin)
+        /// The class of the address at which the endpoint was met.
+        var home: AddressClass?
         var authorization = try await authorizer.authorization(for: question.name)
         var hasRetried = false
         while true {
-            let answer = try await hop(question, way, authorization)
+            let answer = try await hop(question, way, authorization, home)
+            if way.isHome { home = answer.head.remoteAddress.flatMap { AddressClass(literal: $0) } ?? home }
+            if way.isHome, answer.head.status != 401, let authorization { authorizer.accepted(authorization) }
             switch answer.head.status {
             case 200...299:
                 return answer
@@ -77,15 +135,27 @@ final class EndpointAsker: Sendable {
                 return answer
             case let status where Redirects.isRedirect(status):
                 try way.follow(answer.head)
-            case 401 where way.isHome && !hasRetried:
+            case 401 where way.isHome:
+                let shown = authorization
+                authorization =
+                    hasRetried
+                    ? nil
+                    : try await authorizer.answer(to: answer.head, for: question.name, refused: shown)
                 hasRetried = true
-                authorization = try await authorizer.answer(
-                    to: answer.head, for: question.name, refused: authorization)
-                if authorization == nil { throw error(of: answer, to: question, way) }
+                guard authorization != nil else {
+                    throw authorizer.refusal(of: shown, for: question.name) ?? error(of: answer, to: question, way)
+                }
             default:
                 throw error(of: answer, to: question, way)
             }
         }
+    }
+
+    private func party(_ way: Redirects, _ home: AddressClass?) -> RequestSender.Party {
+        if way.isHome { return .home }
+        // Where we go unled, as for Docker Hub's search, the address is whatever it is.
+        guard way.isRedirected else { return .elsewhere(.any) }
+        return .elsewhere(configuration.addresses(of: way.url.origin, from: endpoint, at: home))
     }
 
     private func error(of answer: Answer, to question: Question, _ way: Redirects) -> UpstreamError {
@@ -95,11 +165,10 @@ final class EndpointAsker: Sendable {
     }
 
     private func hop(
-        _ question: Question, _ way: Redirects, _ authorization: Authorization?
+        _ question: Question, _ way: Redirects, _ authorization: Authorization?, _ home: AddressClass?
     ) async throws(UpstreamError) -> Answer {
         let origin = way.url.origin
-        var fields = Self.fields(pseudonym: wire.rules.pseudonym)
-        for field in question.fields { fields.append(field) }
+        var fields = question.fields
         fields[.ifRange] = question.blob?.condition(for: origin.authority)
         if way.isHome {
             ledger.requested()
@@ -119,7 +188,9 @@ final class EndpointAsker: Sendable {
                 return question.plan(head, Hop(endpoint: endpoint, origin: origin), exchange)
             })
         let answer = try await exchange.answer(
-            to: request(question.method, way.url, fields, question.version), over: wire.transport)
+            to: sender.request(
+                question.method, way.url, fields, version: question.version, to: party(way, home)),
+            over: wire.transport)
         if way.isHome, let limit = RateLimit(answer.head.fields) { ledger.saw(limit) }
         wire.logger.debug(
             "upstream answered",
@@ -127,53 +198,5 @@ final class EndpointAsker: Sendable {
                 "method": "\(question.method)", "url": "\(way.url)", "status": "\(answer.head.status)",
             ])
         return answer
-    }
-
-    /// One request to a token service, redirects not followed: its answer is a secret and its asker may show one.
-    private static func fetch(
-        _ request: TokenRequest, _ configuration: UpstreamConfiguration, _ wire: Wire
-    ) async throws(UpstreamError) -> Token {
-        var fields = fields(pseudonym: wire.rules.pseudonym)
-        if let credentials = configuration.credentials { fields[.authorization] = credentials.basic }
-        let sent = TransferRequest(
-            method: .get, url: request.url, fields: fields, version: .http2,
-            connectTimeout: configuration.connectTimeout, stallTimeout: configuration.stallTimeout)
-        let origin = request.realm.origin
-        let askedAt = wire.uptime()
-        let answer = try await Deadline(configuration.firstByteTimeout, clock: wire.clock).bound {
-            () async throws(UpstreamError) in
-            let exchange = Exchange(hasBody: true) { [rules = wire.rules] head, _ in
-                if let refusal = rules.refusal(of: head, from: origin) { return .refuse(refusal) }
-                return .collect(
-                    limit: TokenRequest.bodyLimit,
-                    beyond: .refused("\(origin) answered more than \(TokenRequest.bodyLimit) bytes for a token"))
-            }
-            return try await exchange.answer(to: sent, over: wire.transport)
-        }
-        guard (200...299).contains(answer.head.status) else {
-            wire.logger.debug(
-                "no token", metadata: ["realm": "\(request.realm)", "status": "\(answer.head.status)"])
-            let error = AnswerRules.error(of: answer, from: origin, isHome: true, now: wire.now())
-            if case .unknown(let message) = error { throw .failed(status: answer.head.status, message: message) }
-            throw error
-        }
-        return try TokenRequest.token(in: answer.body, askedAt: askedAt)
-    }
-
-    private func request(
-        _ method: HTTPRequest.Method, _ url: UpstreamURL, _ fields: HTTPFields, _ version: TransferRequest.Version
-    ) -> TransferRequest {
-        TransferRequest(
-            method: method, url: url, fields: fields, version: version,
-            connectTimeout: configuration.connectTimeout, stallTimeout: configuration.stallTimeout)
-    }
-
-    /// What every request carries. Bytes are never decoded, so no content coding is asked for.
-    private static func fields(pseudonym: String) -> HTTPFields {
-        var fields = HTTPFields()
-        fields[.acceptEncoding] = "identity"
-        fields[.userAgent] = "wharf/0.1.0"
-        fields[.via] = "1.1 \(pseudonym)"
-        return fields
     }
 }

@@ -1,11 +1,14 @@
 // What one endpoint was asked and what came of it: the figures of `/stats`, and whether it goes last.
+import FoundationEssentials
 import Synchronization
 
-/// The figures of one endpoint since the start of the program.
+/// The figures of one endpoint; those that count survive a restart.
 package struct EndpointFigures: Equatable, Sendable {
     package let url: String
+    /// The breaker's state: `closed`, `open` or `half-open`.
+    package var breaker = Breaker.State.closed.rawValue
     /// Whether the last request that could tell was answered.
-    package var isHealthy = true
+    package var isHealthy: Bool { breaker == Breaker.State.closed.rawValue }
     /// Requests sent to the endpoint itself: not those to token services and redirects' targets.
     package var requests: Int64 = 0
     package var errors: Int64 = 0
@@ -13,54 +16,79 @@ package struct EndpointFigures: Equatable, Sendable {
     package var bytes: Int64 = 0
     package var lastError: String?
     package var rateLimit: RateLimit?
+    /// Whether it said that nothing may be pulled just now.
+    package var isSpent = false
 
     package init(url: String) { self.url = url }
 }
 
 /// Keeps the figures of one endpoint.
 final class EndpointLedger: Sendable {
-    /// For so long a failed endpoint is asked after the others.
+    /// An endpoint that lied, or was too slow, is asked after the others for so long.
     static let markDuration = Duration.seconds(30)
 
     private struct State {
         var figures: EndpointFigures
-        var failedAt: Duration?
+        var breaker = Breaker()
+        var allowance = Allowance()
         /// By whoever looked into what it sent: an answer does not clear it.
         var distrustedAt: Duration?
     }
 
-    private let state: Mutex<State>
-    private let uptime: @Sendable () -> Duration
-
-    /// - Parameter uptime: time since some fixed instant, by the clock seam.
-    init(url: String, uptime: @escaping @Sendable () -> Duration) {
-        state = Mutex(State(figures: EndpointFigures(url: url)))
-        self.uptime = uptime
+    /// What is remembered over a restart.
+    private struct Memo: Codable {
+        let requests, errors, bytes: Int64
+        let allowance: Allowance
+        /// Who the allowance was told to.
+        let account: String
     }
 
-    var figures: EndpointFigures { state.withLock { $0.figures } }
+    private let state: Mutex<State>
+    private let uptime: @Sendable () -> Duration
+    private let now: @Sendable () -> Int64
+
+    /// - Parameters:
+    ///   - uptime: time since some fixed instant, by the clock seam.
+    ///   - now: Unix seconds.
+    init(url: String, uptime: @escaping @Sendable () -> Duration, now: @escaping @Sendable () -> Int64) {
+        state = Mutex(State(figures: EndpointFigures(url: url)))
+        self.uptime = uptime
+        self.now = now
+    }
+
+    var figures: EndpointFigures {
+        let now = now()
+        return state.withLock { state in
+            var figures = state.figures
+            figures.breaker = state.breaker.state.rawValue
+            figures.rateLimit = state.allowance.limit
+            figures.isSpent = state.allowance.isSpent(at: now)
+            return figures
+        }
+    }
 
     /// Whether it failed, or lied, of late. A mark puts an endpoint last; it excludes none.
     var isMarked: Bool {
         let now = uptime()
         return state.withLock { state in
-            [state.failedAt, state.distrustedAt].contains { $0.map { now - $0 < Self.markDuration } ?? false }
+            state.breaker.state != .closed || state.distrustedAt.map { now - $0 < Self.markDuration } ?? false
         }
     }
+
+    /// Whether the caller is to find out if it answers again.
+    func takeProbe() -> Bool {
+        let now = uptime()
+        return state.withLock { $0.breaker.takeProbe(at: now) }
+    }
+
+    // MARK: What happened
 
     func requested() { state.withLock { $0.figures.requests += 1 } }
 
     func received(_ bytes: Int) { state.withLock { $0.figures.bytes += Int64(bytes) } }
 
-    func saw(_ limit: RateLimit) { state.withLock { $0.figures.rateLimit = limit } }
-
     /// The endpoint answered, be it with an honest no.
-    func answered() {
-        state.withLock { state in
-            state.figures.isHealthy = true
-            state.failedAt = nil
-        }
-    }
+    func answered() { state.withLock { $0.breaker.answered() } }
 
     /// Counts what was the endpoint's fault. A rate limit, or a 4xx, is an error of an endpoint that lives.
     func failed(_ error: UpstreamError) {
@@ -70,11 +98,10 @@ final class EndpointLedger: Sendable {
         state.withLock { state in
             state.figures.errors += 1
             state.figures.lastError = "\(error)"
-            guard error.isOutage else { return }
-            state.figures.isHealthy = false
-            state.failedAt = now
+            if error.isOutage { state.breaker.failed(at: now) }
         }
     }
+
     /// Counts what only the reader of its bytes could find, and marks it, however well it answers meanwhile.
     func distrusted(_ error: UpstreamError) {
         let now = uptime()
@@ -82,6 +109,56 @@ final class EndpointLedger: Sendable {
             state.figures.errors += 1
             state.figures.lastError = "\(error)"
             state.distrustedAt = now
+        }
+    }
+
+    // MARK: How much may be pulled
+
+    func saw(_ limit: RateLimit) { state.withLock { $0.allowance.saw(limit) } }
+
+    /// A pull was answered with 429.
+    func refusedPull(retryAfter: Duration?) {
+        let now = now()
+        state.withLock { $0.allowance.refused(retryAfter: retryAfter, at: now) }
+    }
+
+    var isSpent: Bool {
+        let now = now()
+        return state.withLock { $0.allowance.isSpent(at: now) }
+    }
+
+    /// What is left of the time that a 429 named.
+    var retryAfter: Duration? {
+        let now = now()
+        return state.withLock { $0.allowance.retryAfter(at: now) }
+    }
+
+    /// Other credentials have another allowance.
+    func forgetAllowance() { state.withLock { $0.allowance = Allowance() } }
+
+    // MARK: Over a restart
+
+    /// - Parameter account: whose allowance it is.
+    func memo(of account: String) -> String {
+        let memo = state.withLock { state in
+            Memo(
+                requests: state.figures.requests, errors: state.figures.errors, bytes: state.figures.bytes,
+                allowance: state.allowance, account: account)
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        // Numbers and strings: there is nothing in it that cannot be encoded.
+        return (try? encoder.encode(memo)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    }
+
+    /// Goes on from what an earlier run remembered; what cannot be read is forgotten.
+    func restore(_ memo: String, of account: String) {
+        guard let memo = try? JSONDecoder().decode(Memo.self, from: Data(memo.utf8)) else { return }
+        state.withLock { state in
+            state.figures.requests += memo.requests
+            state.figures.errors += memo.errors
+            state.figures.bytes += memo.bytes
+            if memo.account == account { state.allowance = memo.allowance }
         }
     }
 }

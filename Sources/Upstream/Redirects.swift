@@ -9,10 +9,14 @@ struct Redirects {
     private(set) var url: UpstreamURL
     private var count = 0
 
-    init(from url: UpstreamURL) {
-        home = url.origin
+    /// - Parameter home: the endpoint's own origin.
+    init(from url: UpstreamURL, home: UpstreamURL.Origin) {
+        self.home = home
         self.url = url
     }
+
+    /// Whether the way was chosen by an answer, and not by us.
+    var isRedirected: Bool { count > 0 }
 
     /// Credentials and tokens go to the endpoint's own scheme, host and port and nowhere else.
     var isHome: Bool { url.origin == home }

@@ -1,4 +1,4 @@
-// What a registry answers, in our types: facts, a manifest, a page of tags.
+// What a registry answers about a manifest, in our types.
 package import OCI
 
 /// What a registry says of a manifest without sending it.
@@ -27,17 +27,5 @@ package struct FetchedManifest: Equatable, Sendable {
         self.bytes = bytes
         self.mediaType = mediaType
         self.digest = digest
-    }
-}
-
-/// A page of tags as the registry wrote it.
-package struct TagPage: Equatable, Sendable {
-    package let bytes: [UInt8]
-    /// The `Link` field to the next page, relative to the registry; nil on the last.
-    package let link: String?
-
-    package init(bytes: [UInt8], link: String?) {
-        self.bytes = bytes
-        self.link = link
     }
 }

@@ -19,8 +19,13 @@ package struct UpstreamEndpoint: Hashable, Sendable, CustomStringConvertible {
 
     package var description: String { "\(origin)\(prefix)" }
 
+    /// Where the prefix begins with `/v2/`, as another mirror's or a proxy project's does, names follow it.
     func url(_ endpoint: Endpoint, query: String?) -> UpstreamURL {
-        UpstreamURL(origin: origin, path: prefix + endpoint.path, query: query)
+        guard prefix == "/v2" || prefix.hasPrefix("/v2/") else {
+            return UpstreamURL(origin: origin, path: prefix + endpoint.path, query: query)
+        }
+        let path = endpoint == .base ? endpoint.path : prefix + endpoint.path.dropFirst("/v2".count)
+        return UpstreamURL(origin: origin, path: path, query: query)
     }
 }
 
@@ -28,7 +33,7 @@ package struct UpstreamEndpoint: Hashable, Sendable, CustomStringConvertible {
 ///
 /// | host | asked | sees credentials | sees the token |
 /// |---|---|---|---|
-/// | the endpoint's scheme, host and port | yes | if it challenges `Basic` | yes |
+/// | the endpoint's scheme, host and port | yes | if it challenges `Basic`; a registry token | yes |
 /// | a realm on the endpoint's host and port | yes | yes | gives it |
 /// | a realm on an `authHosts` host | yes, https only unless the endpoint is http | yes | gives it |
 /// | a realm anywhere else | **never** | no | no |
@@ -40,8 +45,7 @@ package struct UpstreamConfiguration: Sendable {
     package var endpoints: [UpstreamEndpoint]
     /// `host` (any port) or `host:port`, besides the endpoint's own, that a token realm may name.
     package var authHosts: [String]
-    /// Nil: anonymous.
-    package var credentials: Credentials?
+    package var credentials: CredentialSource
     package var allowHTTP: Bool
     /// Bounds a verb before its head: tokens, redirects, further endpoints, all together.
     package var firstByteTimeout: Duration
@@ -53,9 +57,25 @@ package struct UpstreamConfiguration: Sendable {
     package var maxTransfers: Int
     /// Bytes a second of blobs, all transfers together; manifests count, but do not wait. Nil: no bound.
     package var maxBandwidth: Int64?
+    package var proxies = Proxies(configured: .direct, environment: [:])
+    /// PEM: trusted besides the system's, by endpoints, token services and redirects' targets.
+    package var caFile: String?
+    /// Shown to endpoints and token services.
+    package var identity: ClientIdentity?
+    package var privateAddresses = PrivateAddresses.auto
+
+    /// Where a redirect may lead besides the Internet.
+    package enum PrivateAddresses: Sendable {
+        /// To the endpoint's own class of address: loopback, or private.
+        case auto
+        /// To loopback, private and carrier-grade ones.
+        case always
+        case never
+    }
 
     package init(
-        name: String, endpoints: [UpstreamEndpoint], authHosts: [String] = [], credentials: Credentials? = nil,
+        name: String, endpoints: [UpstreamEndpoint], authHosts: [String] = [],
+        credentials: CredentialSource = .anonymous,
         allowHTTP: Bool = false, firstByteTimeout: Duration = .seconds(15), stallTimeout: Duration = .seconds(20),
         connectTimeout: Duration = .seconds(5), maxTransfers: Int = 16, maxBandwidth: Int64? = nil
     ) {
@@ -71,6 +91,23 @@ package struct UpstreamConfiguration: Sendable {
         self.maxBandwidth = maxBandwidth
     }
 
+    /// To which addresses a redirect may lead.
+    ///
+    /// - Parameter home: the class of the address at which the endpoint was met, if that is known.
+    func addresses(
+        of target: UpstreamURL.Origin, from endpoint: UpstreamEndpoint, at home: AddressClass?
+    ) -> AddressRule {
+        // The host that is configured may be anywhere.
+        if target.host == endpoint.origin.host { return .any }
+        switch privateAddresses {
+        case .never: return AddressRule(allowing: [])
+        case .always: return AddressRule(allowing: [.loopback, .private, .carrierGrade])
+        case .auto:
+            let home = home ?? AddressClass(literal: endpoint.origin.host) ?? .global
+            return AddressRule(allowing: home == .loopback || home == .private ? [home] : [])
+        }
+    }
+
     /// The token service that a challenge names, if it may be asked at all.
     func realm(_ text: String, of endpoint: UpstreamEndpoint) throws(UpstreamError) -> UpstreamURL {
         guard let realm = UpstreamURL(text) else {
@@ -80,7 +117,7 @@ package struct UpstreamConfiguration: Sendable {
         guard realm.origin.isSecure || !endpoint.origin.isSecure else {
             throw .refused("\(endpoint) names the token realm \(realm) without TLS")
         }
-        let isOwn = realm.origin.host == endpoint.origin.host && realm.origin.port == endpoint.origin.port
+        let isOwn = realm.origin.isSameHost(as: endpoint.origin)
         guard isOwn || authHosts.contains(where: { realm.origin.isNamed($0) }) else {
             throw .refused("\(endpoint) names the token realm host \(realm.origin.authority), not in auth-hosts")
         }
@@ -89,6 +126,9 @@ package struct UpstreamConfiguration: Sendable {
 }
 
 extension UpstreamURL.Origin {
+    /// By host and port, whatever the scheme.
+    func isSameHost(as other: UpstreamURL.Origin) -> Bool { host == other.host && port == other.port }
+
     /// Whether `host` or `host:port` means this one.
     fileprivate func isNamed(_ name: String) -> Bool {
         let name = name.lowercased()

@@ -8,6 +8,8 @@ package enum UpstreamError: Error, Equatable, Sendable {
     case unknown(message: String)
     /// 401 or 403 from the registry or its token service, with what we have to show shown.
     case denied(status: Int, message: String)
+    /// The credentials that we are configured with are not accepted, or cannot be had: for people to put right.
+    case credentialsRefused(message: String)
     /// 429; no delay if the upstream named none.
     case rateLimited(retryAfter: Duration?, message: String)
     /// Any other status, and any refusal by a host that the registry redirected to.
@@ -29,10 +31,12 @@ package enum UpstreamError: Error, Equatable, Sendable {
     /// Whether the same request may succeed if sent again unchanged.
     package var isTransient: Bool {
         switch self {
-        case .unreachable(.proxyLoopDetected, _): false
+        case .unreachable(.proxyLoopDetected, _), .unreachable(.destinationIPProhibited, _),
+            .unreachable(.proxyConfigurationError, _):
+            false
         case .unreachable, .rateLimited, .incomplete: true
-        case .failed(let status, _): status >= 500 || status == 408 || status == 425
-        case .unknown, .denied, .refused, .contradicted, .unsatisfiable, .cancelled: false
+        case .failed(let status, _): status >= 500 && status != 501 || status == 408 || status == 425
+        case .unknown, .denied, .credentialsRefused, .refused, .contradicted, .unsatisfiable, .cancelled: false
         }
     }
 
@@ -40,7 +44,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
     package var proxyError: ProxyError {
         switch self {
         case .unknown: .destinationNotFound
-        case .denied: .httpRequestDenied
+        case .denied, .credentialsRefused: .httpRequestDenied
         case .rateLimited: .connectionLimitReached
         case .failed, .unsatisfiable: .httpRequestError
         case .unreachable(let error, _): error
@@ -50,10 +54,11 @@ package enum UpstreamError: Error, Equatable, Sendable {
         }
     }
 
-    /// Whether another endpoint of the same registry may do better. A registry's own no is final.
+    /// Whether another endpoint of the same registry may do better. A registry's own no is final; one to credentials
+    /// that it does not know is none about what was asked.
     var mayTryNextEndpoint: Bool {
         switch self {
-        case .unreachable, .rateLimited, .refused, .contradicted, .unsatisfiable: true
+        case .credentialsRefused, .unreachable, .rateLimited, .refused, .contradicted, .unsatisfiable: true
         case .failed, .incomplete: isTransient
         case .unknown, .denied, .cancelled: false
         }
@@ -62,7 +67,9 @@ package enum UpstreamError: Error, Equatable, Sendable {
     /// Whether it counts as an error of the endpoint in its figures.
     var isEndpointError: Bool {
         switch self {
-        case .unreachable, .rateLimited, .refused, .contradicted, .unsatisfiable, .failed, .incomplete: true
+        case .credentialsRefused, .unreachable, .rateLimited, .refused, .contradicted, .unsatisfiable, .failed,
+            .incomplete:
+            true
         case .unknown, .denied, .cancelled: false
         }
     }
@@ -72,7 +79,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
         switch self {
         case .unreachable, .refused, .contradicted, .incomplete: true
         case .failed: isTransient
-        case .unknown, .denied, .rateLimited, .unsatisfiable, .cancelled: false
+        case .unknown, .denied, .credentialsRefused, .rateLimited, .unsatisfiable, .cancelled: false
         }
     }
 }
@@ -82,6 +89,7 @@ extension UpstreamError: CustomStringConvertible {
         switch self {
         case .unknown(let message): "unknown: \(message)"
         case .denied(let status, let message): "denied with \(status): \(message)"
+        case .credentialsRefused(let message): "credentials refused: \(message)"
         case .rateLimited(let delay, let message):
             "rate limited" + (delay.map { ", ask again in \($0.components.seconds) s" } ?? "") + ": \(message)"
         case .failed(let status, let message): "failed with \(status): \(message)"

@@ -3,26 +3,32 @@ import HTTPSemantics
 import HTTPTypes
 package import Logging
 package import OCI
+import Synchronization
 
 /// Asks one upstream.
 ///
 /// Every verb is bounded by `firstByteTimeout` before its head, tokens, redirects and further endpoints included; a
-/// cancelled task cancels its transfer. Endpoints are tried in their order, those that failed within the last 30 s
-/// last; the next one is asked after a failure to answer, a 5xx or a 429, never after the registry's own no.
+/// cancelled task cancels its transfer. Endpoints are tried in their order, those that failed of late last (`Breaker`);
+/// the next one is asked after a failure to answer, a 5xx or a 429, never after the registry's own no.
 package final class UpstreamRegistry: Sendable {
     package let configuration: UpstreamConfiguration
     /// Who may have one of the connections for blobs. `blob` does not ask it: whoever calls that has a ticket.
     package let budget: ConnectionBudget
     private let askers: [EndpointAsker]
     private let clock: any Clock<Duration>
+    private let uptime: @Sendable () -> Duration
     private let logger: Logger
+    /// When a question about freshness last went out while nothing may be pulled.
+    private let askedWhileSpent = Mutex<Duration?>(nil)
 
     /// - Parameters:
     ///   - now: wall-clock seconds since 1970, for `Retry-After` as a date.
     ///   - instance: told upstream as `Via: 1.1 wharf-<instance>`, and recognised as our own.
+    ///   - memos: what `memos` gave in an earlier run.
     package init(
         _ configuration: UpstreamConfiguration, transport: any Transport, clock: any Clock<Duration>,
-        now: @escaping @Sendable () -> Int64, logger: Logger, instance: String
+        now: @escaping @Sendable () -> Int64, logger: Logger, instance: String,
+        memos: [String: String] = [:]
     ) {
         self.configuration = configuration
         budget = ConnectionBudget(limit: configuration.maxTransfers, clock: clock)
@@ -30,24 +36,62 @@ package final class UpstreamRegistry: Sendable {
         var logger = logger
         logger[metadataKey: "upstream"] = "\(configuration.name)"
         self.logger = logger
+        uptime = stopwatch(clock)
         let wire = EndpointAsker.Wire(
-            transport: transport, clock: clock, uptime: stopwatch(clock), now: now, logger: logger,
+            transport: transport, clock: clock, uptime: uptime, now: now, logger: logger,
             rules: AnswerRules(pseudonym: "wharf-\(instance)"),
             bandwidth: configuration.maxBandwidth.map { Bandwidth(bytesPerSecond: $0, clock: clock) })
         askers = configuration.endpoints.map { EndpointAsker($0, configuration, wire) }
+        for asker in askers {
+            if let memo = memos[memoName(of: asker)] { asker.ledger.restore(memo, of: configuration.account) }
+        }
     }
 
     /// One an endpoint, in the configuration's order.
     package var figures: [EndpointFigures] { askers.map(\.ledger.figures) }
+
+    /// What is to be remembered over a restart, by names that no other upstream uses.
+    package var memos: [String: String] {
+        Dictionary(
+            askers.map { (memoName(of: $0), $0.ledger.memo(of: configuration.account)) }, uniquingKeysWith: { $1 })
+    }
+
+    private func memoName(of asker: EndpointAsker) -> String { "endpoint \(configuration.name) \(asker.endpoint)" }
+
+    /// Whether it takes credentials of ours to read from it.
+    package var hasCredentials: Bool { !configuration.credentials.isAnonymous }
+
+    /// Another number once the credentials are others: what was said to the earlier ones means nothing then.
+    package var credentialRevision: Int { askers.reduce(0) { $0 + $1.credentialRevision } }
+
+    // MARK: How much may be pulled
+
+    /// Every endpoint has said that no manifest may be got from it just now: what is stored must not cost one.
+    package var isSpent: Bool { !askers.isEmpty && askers.allSatisfy(\.ledger.isSpent) }
+
+    /// While that is so: whether a tag may be resolved by `HEAD`, which is not counted, to find the end of it. Once a
+    /// minute the answer is yes.
+    package func mayResolveWhileSpent() -> Bool {
+        let now = uptime()
+        return askedWhileSpent.withLock { last in
+            if let last, now - last < .seconds(60) { return false }
+            last = now
+            return true
+        }
+    }
+
+    /// The soonest end of it that was told, if any was.
+    package var spentFor: Duration? { askers.compactMap(\.ledger.retryAfter).min() }
+
+    // MARK: Verbs
 
     /// end-3 by `HEAD`: which manifest a reference names now. Docker Hub does not count it as a pull.
     package func resolve(
         _ name: RepositoryName, _ reference: Reference
     ) async throws(UpstreamError) -> ManifestFacts {
         let question = Question(
-            endpoint: .manifest(name, reference), name: name, method: .head, fields: Self.acceptingManifests,
-            plan: Self.headAlone)
-        let head = try await ask(question).head
+            .manifest(name, reference), of: name, method: .head, fields: Self.acceptingManifests, plan: Self.headAlone)
+        let head = try await ask(question, isPull: true).head
         return ManifestFacts(digest: head.contentDigest, mediaType: head.mediaType, size: head.length)
     }
 
@@ -55,10 +99,10 @@ package final class UpstreamRegistry: Sendable {
     package func manifest(
         _ name: RepositoryName, _ reference: Reference
     ) async throws(UpstreamError) -> FetchedManifest {
-        let question = Question(
-            endpoint: .manifest(name, reference), name: name, fields: Self.acceptingManifests, isCounted: true,
-            plan: Self.whole("manifest"))
-        let answer = try await ask(question)
+        var question = Question(
+            .manifest(name, reference), of: name, fields: Self.acceptingManifests, plan: Self.whole("manifest"))
+        question.isCounted = true
+        let answer = try await ask(question, isPull: true)
         return FetchedManifest(
             bytes: answer.body, mediaType: answer.head.mediaType, digest: answer.head.contentDigest)
     }
@@ -68,8 +112,8 @@ package final class UpstreamRegistry: Sendable {
     /// A host behind a redirect that allows only GET (a signed URL is signed for its method) is asked for the first
     /// byte instead.
     package func blobSize(_ name: RepositoryName, _ digest: Digest) async throws(UpstreamError) -> Int64? {
-        var question = Question(
-            endpoint: .blob(name, digest), name: name, method: .head, isTentative: true, plan: Self.headAlone)
+        var question = Question(.blob(name, digest), of: name, method: .head, plan: Self.headAlone)
+        question.isTentative = true
         let head = try await ask(question).head
         if head.status == 200 { return head.length }
 
@@ -104,9 +148,7 @@ package final class UpstreamRegistry: Sendable {
     ) async throws(UpstreamError) -> any Transfer {
         var fields = HTTPFields()
         if let range = request.range { fields[.range] = range.fieldValue }
-        let question = Question(
-            endpoint: .blob(name, digest), name: name, fields: fields, blob: request, version: .http1, isCounted: true
-        ) { head, hop, exchange in
+        var question = Question(.blob(name, digest), of: name, fields: fields) { head, hop, exchange in
             switch AnswerRules.blobRange(of: head, asked: request.range, from: hop.origin) {
             case .failure(let error): return .refuse(error)
             case .success(let part):
@@ -117,17 +159,11 @@ package final class UpstreamRegistry: Sendable {
                 return .stream(blobHead, sink)
             }
         }
+        question.blob = request
+        question.version = .http1
+        question.isCounted = true
         guard let stream = try await ask(question).stream else { throw .cancelled }
         return stream
-    }
-
-    /// end-8: a page of the tags list, of at most 4 MiB.
-    ///
-    /// - Parameter query: `n=` and `last=` as the client sent them, without "?".
-    package func tags(_ name: RepositoryName, query: String?) async throws(UpstreamError) -> TagPage {
-        let question = Question(endpoint: .tags(name), name: name, query: query, plan: Self.whole("tags list"))
-        let answer = try await ask(question)
-        return TagPage(bytes: answer.body, link: HTTPField.Name("Link").flatMap { answer.head.fields[$0] })
     }
 
     /// The caller found that an endpoint lies, or is too slow: counted, and for 30 s asked after the others, however
@@ -143,30 +179,36 @@ package final class UpstreamRegistry: Sendable {
     // MARK: Endpoint by endpoint
 
     /// In the configuration's order, but marked ones last, and behind them those to avoid.
-    private func order(_ request: BlobRequest?) -> [EndpointAsker] {
+    private func order(_ request: BlobRequest?, isPull: Bool) -> [EndpointAsker] {
         if let only = askers.first(where: { "\($0.endpoint)" == request?.endpoint }) { return [only] }
-        let avoided = askers.filter { request?.avoiding.contains("\($0.endpoint)") == true }
-        let others = askers.filter { asker in !avoided.contains { $0 === asker } }
-        return [others, avoided].flatMap { askers in
-            let marked = askers.map(\.ledger.isMarked)
-            return zip(askers, marked).filter { !$1 }.map(\.0) + zip(askers, marked).filter { $1 }.map(\.0)
+        // Smaller goes first; the sort is stable.
+        func rank(_ asker: EndpointAsker) -> Int {
+            (request?.avoiding.contains("\(asker.endpoint)") == true ? 4 : 0) + (asker.ledger.isMarked ? 2 : 0)
+                + (isPull && asker.ledger.isSpent ? 1 : 0)
         }
+        let ranked = askers.map { (rank: rank($0), asker: $0) }
+        return (0..<8).flatMap { rank in ranked.filter { $0.rank == rank }.map(\.asker) }
     }
 
-    private func ask(_ question: Question) async throws(UpstreamError) -> Answer {
+    /// - Parameter isPull: about a manifest, which is what registries count and limit.
+    func ask(_ question: Question, isPull: Bool = false) async throws(UpstreamError) -> Answer {
         let deadline = Deadline(configuration.firstByteTimeout, clock: clock)
-        let ordered = order(question.blob)
+        let ordered = order(question.blob, isPull: isPull)
+        if askers.count > 1 { probe() }
         var failure = UpstreamError.unreachable(.proxyConfigurationError, "\(configuration.name) has no endpoint")
         for (tried, asker) in ordered.enumerated() {
+            // Another host's answer, as that of Docker Hub's search, says nothing about the endpoint.
+            let isOwn = question.url(asker.endpoint).origin == asker.endpoint.origin
             do throws(UpstreamError) {
                 let answer = try await deadline.bound(sharedBy: ordered.count - tried) {
                     () async throws(UpstreamError) in
                     try await asker.answer(to: question)
                 }
-                if answer.stream == nil { asker.ledger.answered() }
+                if answer.stream == nil, isOwn { asker.ledger.answered() }
                 return answer
             } catch {
-                asker.ledger.failed(error)
+                if isOwn { asker.ledger.failed(error) }
+                if isPull, case .rateLimited(let delay, _) = error { asker.ledger.refusedPull(retryAfter: delay) }
                 log(error, of: asker)
                 guard error.mayTryNextEndpoint else { throw error }
                 failure = error
@@ -175,12 +217,33 @@ package final class UpstreamRegistry: Sendable {
         throw failure
     }
 
+    /// Finds out, beside whatever is asked, which endpoints that failed answer again: nobody waits for one that is
+    /// still down while another is up.
+    private func probe() {
+        for asker in askers where asker.ledger.takeProbe() {
+            Task { [clock] in
+                let question = Question(url: { $0.url(.base, query: nil) }, name: nil) { _, _, _ in
+                    .collect(limit: 0, beyond: nil)
+                }
+                do throws(UpstreamError) {
+                    _ = try await Deadline(Breaker.probeLimit / 2, clock: clock).bound {
+                        () async throws(UpstreamError) in
+                        try await asker.answer(to: question)
+                    }
+                    asker.ledger.answered()
+                } catch {
+                    asker.ledger.failed(error)  // a 401 is an answer too
+                }
+            }
+        }
+    }
+
     /// Who breaks a rule or contradicts is named; that somebody cannot be reached is told by whoever asked.
     private func log(_ error: UpstreamError, of asker: EndpointAsker) {
         let metadata: Logger.Metadata = ["endpoint": "\(asker.endpoint)", "error": "\(error)"]
         switch error {
         case .refused, .contradicted, .unsatisfiable: logger.warning("an answer is not used", metadata: metadata)
-        case .unknown, .denied, .rateLimited, .failed, .unreachable, .incomplete, .cancelled:
+        case .unknown, .denied, .credentialsRefused, .rateLimited, .failed, .unreachable, .incomplete, .cancelled:
             logger.debug("no answer", metadata: metadata)
         }
     }
@@ -193,7 +256,7 @@ package final class UpstreamRegistry: Sendable {
         head.status == 200 ? .collect(limit: 0, beyond: nil) : .refuse(unexpected(head, hop))
     }
 
-    private static func whole(_ what: String) -> @Sendable (ResponseHead, Hop, Exchange) -> Exchange.Plan {
+    static func whole(_ what: String) -> @Sendable (ResponseHead, Hop, Exchange) -> Exchange.Plan {
         { head, hop, _ in
             guard head.status == 200 else { return .refuse(unexpected(head, hop)) }
             let limit = Manifest.sizeLimit
@@ -211,5 +274,16 @@ extension ResponseHead {
 
     fileprivate var contentDigest: Digest? {
         HTTPField.Name(FieldNames.contentDigest).flatMap { fields[$0] }.flatMap { Digest($0) }
+    }
+}
+
+extension UpstreamConfiguration {
+    /// Whose allowance is used, without anything secret: another name, and what was told to the one before is void.
+    fileprivate var account: String {
+        switch credentials {
+        case .anonymous: ""
+        case .login(let login): login.owner
+        case .dockerConfig(let config): config.path
+        }
     }
 }

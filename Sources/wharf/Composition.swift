@@ -1,5 +1,6 @@
 // The whole object graph on one page, built by hand, bottom-up.
 
+import FoundationEssentials
 import Frontend
 import Glibc
 import HTTPServer
@@ -31,14 +32,19 @@ struct Composition {
         let instance = String(UInt32.random(in: .min ... .max), radix: 16)
 
         // Mind
+        let environment = ProcessInfo.processInfo.environment
+        let memos = try store.memos()
         let upstreams = try configuration.upstreams.map { upstream in
             let registry = UpstreamRegistry(
-                try UpstreamConfiguration(upstream), transport: transport, clock: clock,
-                now: { unixMilliseconds() / 1000 }, logger: logger, instance: instance)
-            let policy = FreshnessPolicy(
-                freshFor: upstream.freshFor, staleIfError: upstream.staleIfError, negativeFor: upstream.negativeFor)
-            let entry = UpstreamDirectory.Entry(registry: registry, policy: policy, fills: FillPolicy(upstream))
+                try UpstreamConfiguration(upstream, environment: environment), transport: transport, clock: clock,
+                now: { unixMilliseconds() / 1000 }, logger: logger, instance: instance, memos: memos)
+            let entry = UpstreamDirectory.Entry(
+                registry: registry, policy: FreshnessPolicy(upstream), fills: FillPolicy(upstream),
+                allows: upstream.allows)
             return (name: upstream.name, entry: entry)
+        }
+        for mistake in Proxies(configured: .environment, environment: environment).mistakes {
+            logger.warning("a proxy of the environment is not used", metadata: ["reason": "\(mistake)"])
         }
         let hosted = HostedNames([])
         let statistics = Statistics(saved: try store.totals())
@@ -60,6 +66,7 @@ struct Composition {
         // They stop in the reverse order: no more clients, no more transfers, then all is written down.
         let upkeep = Upkeep(
             of: store, every: .seconds(5), clock: clock, totals: { statistics.named },
+            memos: { cache.directory.memos },
             beforeEnd: { await cache.cease() })
         var group = ServiceGroupConfiguration(
             services: [upkeep, transport, server], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
@@ -90,7 +97,7 @@ struct Composition {
 }
 
 /// Why the program could not start, in one line that says what to do.
-private struct StartFailure: Error, CustomStringConvertible {
+struct StartFailure: Error, CustomStringConvertible {
     let description: String
 
     init(_ description: String) { self.description = description }
@@ -101,69 +108,4 @@ private struct StartFailure: Error, CustomStringConvertible {
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)
     return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
-}
-
-// MARK: The configuration in each room's own words
-
-extension StoreConfiguration {
-    fileprivate init(_ configuration: Configuration) {
-        self.init(root: configuration.data)
-        maxSize = Bound(configuration.cache.maxSize)
-        minFree = Bound(configuration.cache.minFree)
-        lowWatermark = configuration.cache.lowWatermark
-        lease = configuration.cache.lease
-        let pins = configuration.cache.pins
-        isPinned = { repository, tag in pins.contains { $0.matches(repository, tag: tag) } }
-    }
-}
-
-extension StoreConfiguration.Bound {
-    fileprivate init(_ capacity: Configuration.Capacity) {
-        switch capacity {
-        case .bytes(let bytes): self = .bytes(bytes)
-        case .share(let share): self = .share(share)
-        }
-    }
-}
-
-extension UpstreamConfiguration {
-    fileprivate init(_ upstream: Configuration.Upstream) throws {
-        let endpoints = try upstream.endpoints.map { text in
-            guard let endpoint = UpstreamEndpoint("\(text)") else {
-                throw StartFailure("\(text) is no endpoint of \(upstream.name): write it as https://host[:port][/path]")
-            }
-            return endpoint
-        }
-        self.init(
-            name: upstream.name, endpoints: endpoints, authHosts: upstream.authHosts,
-            credentials: upstream.login.map { Credentials(username: $0.username, password: $0.password.revealed) },
-            allowHTTP: upstream.allowsHTTP, firstByteTimeout: upstream.firstByteTimeout,
-            stallTimeout: upstream.stallTimeout)
-        maxTransfers = upstream.maxTransfers
-        maxBandwidth = upstream.maxBandwidth
-    }
-}
-
-extension FillPolicy {
-    fileprivate init(_ upstream: Configuration.Upstream) {
-        self.init()
-        ranges = upstream.ranges
-        giveUpAfter = upstream.giveUpAfter
-        stallTimeout = upstream.stallTimeout
-        minSpeed = upstream.minSpeed
-        finishes = upstream.finishesInBackground
-        rangeIdle = upstream.rangeIdle
-    }
-}
-
-extension ServerConfiguration {
-    fileprivate init(_ configuration: Configuration) {
-        self.init(addresses: configuration.listen.map { Address(host: $0.host, port: $0.port) })
-        connections = configuration.limits.connections
-        connectionsPerAddress = configuration.limits.connectionsPerAddress
-        headerTimeout = configuration.limits.headerTimeout
-        idleTimeout = configuration.limits.idleTimeout
-        clientStallTimeout = configuration.limits.clientStallTimeout
-        drain = configuration.drain
-    }
 }

@@ -42,6 +42,29 @@ package struct Configuration: Sendable {
         package let password: Secret
     }
 
+    /// Which way leads to an upstream.
+    package enum Proxy: Hashable, Sendable {
+        /// What `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` say.
+        case environment
+        /// None, whatever the environment says.
+        case direct
+        /// A URL; a password may be in it.
+        case url(Secret)
+    }
+
+    /// Whether redirects may lead to addresses that are not the Internet's.
+    package enum PrivateAddresses: String, Sendable, CaseIterable {
+        /// To those of the endpoint's own class.
+        case auto
+        case always = "true"
+        case never = "false"
+    }
+
+    package struct ClientCertificate: Hashable, Sendable {
+        package let certificateFile: String
+        package let keyFile: String
+    }
+
     package struct Upstream: Sendable {
         /// The registry's host as images are named by.
         package let name: String
@@ -50,8 +73,18 @@ package struct Configuration: Sendable {
         /// `host`, at any port, or `host:port`: besides the endpoint's own, what a token realm may name.
         package var authHosts: [String]
         package var allowsHTTP = false
-        /// `nil`: anonymous.
+        /// `nil`: anonymous, but for what `dockerConfig` says.
         package var login: Login?
+        /// Docker's `config.json`, whose logins and credential helpers are used.
+        package var dockerConfig: String?
+        package var proxy = Proxy.environment
+        /// PEM: trusted besides the system's.
+        package var caFile: String?
+        package var clientCertificate: ClientCertificate?
+        package var privateAddresses = PrivateAddresses.auto
+        /// Repositories that may be pulled; what `deny` names may not, whatever `allow` says.
+        package var allow: [NamePattern]?
+        package var deny: [NamePattern] = []
         package var freshFor = Duration.seconds(60)
         package var staleIfError = Duration.seconds(30 * 86_400)
         package var negativeFor = Duration.seconds(10)

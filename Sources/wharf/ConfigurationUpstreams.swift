@@ -90,6 +90,16 @@ extension Configuration.Upstream {
         maxTransfers = section.value("max-transfers", or: maxTransfers, Values.count)
         maxBandwidth = section.optional("max-bandwidth", Values.positiveRate)
         login = Self.login(&section)
+        dockerConfig = section.optional("docker-config", Values.readableFile)
+        if login != nil, dockerConfig != nil {
+            section.mistake("docker-config", "stands beside a username: keep one of the two")
+        }
+        proxy = section.value("proxy", or: proxy, Values.proxy)
+        caFile = section.optional("ca-file", Values.readableFile)
+        clientCertificate = Self.clientCertificate(&section)
+        privateAddresses = section.value("allow-private-addresses", or: privateAddresses, Values.choice)
+        allow = section.list("allow", Values.namePattern)
+        deny = section.list("deny", Values.namePattern) ?? []
         Self.readIdle(&section)
     }
 
@@ -120,6 +130,23 @@ extension Configuration.Upstream {
         }
     }
 
+    private static func clientCertificate(
+        _ section: inout ConfigurationSection
+    ) -> Configuration.ClientCertificate? {
+        let certificate = section.optional("client-certificate", ConfigurationValues.readableFile)
+        let key = section.optional("client-key", ConfigurationValues.readableFile)
+        if let certificate, let key {
+            return Configuration.ClientCertificate(certificateFile: certificate, keyFile: key)
+        }
+        if certificate != nil, !section.isGiven("client-key") {
+            section.mistake("client-certificate", "needs a client-key beside it")
+        }
+        if key != nil, !section.isGiven("client-certificate") {
+            section.mistake("client-key", "needs a client-certificate beside it")
+        }
+        return nil
+    }
+
     /// The password that a file holds, without the line end that editors leave there.
     private static func password(file: String) throws(ValueMistake) -> Secret {
         guard let bytes = FileManager.default.contents(atPath: file),
@@ -135,12 +162,8 @@ extension Configuration.Upstream {
 
     private static func readIdle(_ section: inout ConfigurationSection) {
         typealias Values = ConfigurationValues
-        for key in ["docker-config", "ca-file", "client-certificate", "client-key"] { section.idle(key, Values.text) }
         section.idle("stale-while-revalidate", Values.duration)
-        for key in ["allow", "deny"] { section.idleList(key, Values.pattern) }
         section.idle("on-upstream-404", Values.words("serve", "forget"))
-        section.idle("allow-private-addresses", Values.words("auto", "true", "false"))
-        section.idle("proxy", Values.proxy)
         for (_, tag, _) in section.namedSections("tags") {
             var tag = tag
             for key in ["fresh-for", "stale-while-revalidate", "stale-if-error", "negative-for"] {

@@ -2,6 +2,7 @@
 
 import FoundationEssentials
 import OCI
+import Upstream
 
 /// Why a text is not the value that it should be, and what would be.
 struct ValueMistake: Error, Equatable {
@@ -10,6 +11,9 @@ struct ValueMistake: Error, Equatable {
     init(_ text: String, _ whatItIsNot: String) {
         message = "\"\(text.prefix(80))\" is \(whatItIsNot)"
     }
+
+    /// Of a text that may be secret.
+    init(secret whatItIsNot: String) { message = "what is there is \(whatItIsNot)" }
 }
 
 enum ConfigurationValues {
@@ -194,12 +198,25 @@ enum ConfigurationValues {
         return url
     }
 
-    static func proxy(_ text: String) throws(ValueMistake) -> String {
-        let scheme = ["http://", "https://", "socks5h://"].first { text.hasPrefix($0) }
-        guard let scheme, text.utf8.count > scheme.utf8.count else {
-            throw ValueMistake(text, "no proxy; write http://, https:// or socks5h:// and a host")
+    /// The text may hold a password, so no mistake repeats it.
+    static func proxy(_ text: String) throws(ValueMistake) -> Configuration.Proxy {
+        if text == "none" { return .direct }
+        guard ProxyURL(text) != nil else {
+            throw ValueMistake(secret: "no proxy; write http://, https:// or socks5h:// and a host, or none")
+        }
+        return .url(Secret(text))
+    }
+
+    static func readableFile(_ text: String) throws(ValueMistake) -> String {
+        guard !text.isEmpty, FileManager.default.isReadableFile(atPath: text) else {
+            throw ValueMistake(text, "no file that can be read")
         }
         return text
+    }
+
+    static func namePattern(_ text: String) throws(ValueMistake) -> NamePattern {
+        guard let pattern = NamePattern(try pattern(text)) else { throw ValueMistake(text, "no pattern") }
+        return pattern
     }
 
     private static func numberAndUnit(_ text: String) -> (digits: String, unit: String) {

@@ -13,11 +13,14 @@ import Testing
         let manifest: (status: Int, code: String)
         /// The token of `Proxy-Status`; nil: none.
         let proxy: String?
+        /// The upstream's own status in `Proxy-Status`.
+        let received: Int?
 
-        init(_ error: PullThroughError, _ status: Int, _ code: String, _ proxy: String?) {
+        init(_ error: PullThroughError, _ status: Int, _ code: String, _ proxy: String?, received: Int? = nil) {
             self.error = error
             manifest = (status, code)
             self.proxy = proxy
+            self.received = received
         }
 
         var testDescription: String { "\(error)" }
@@ -26,8 +29,9 @@ import Testing
     static let rows = [
         Row(.unknown("words"), 404, "MANIFEST_UNKNOWN", nil),
         Row(.schema1, 404, "MANIFEST_UNKNOWN", nil),
-        Row(.denied("words"), 403, "DENIED", "http_request_denied"),
-        Row(.rateLimited(retryAfter: nil, "words"), 429, "TOOMANYREQUESTS", "http_request_denied"),
+        Row(.denied("words"), 403, "DENIED", "http_request_error", received: 403),
+        Row(.credentials("words"), 403, "DENIED", "http_request_error", received: 401),
+        Row(.rateLimited(retryAfter: nil, "words"), 429, "TOOMANYREQUESTS", "http_request_error", received: 429),
         Row(.unreachable(.dnsError, "words"), 502, "UNAVAILABLE", "dns_error"),
         Row(.unreachable(.connectionRefused, "words"), 502, "UNAVAILABLE", "connection_refused"),
         Row(.unreachable(.tlsCertificateError, "words"), 502, "UNAVAILABLE", "tls_certificate_error"),
@@ -40,15 +44,16 @@ import Testing
         Row(.unreachable(.proxyInternalError, "words"), 502, "UNAVAILABLE", "proxy_internal_error"),
         Row(.unreachable(.proxyConfigurationError, "words"), 502, "UNAVAILABLE", "proxy_configuration_error"),
         Row(.unreachable(.proxyLoopDetected, "words"), 508, "UNAVAILABLE", "proxy_loop_detected"),
-        Row(.failed(status: 500, "words"), 502, "UNAVAILABLE", "http_request_denied"),
-        Row(.failed(status: 503, "words"), 503, "UNAVAILABLE", "http_request_denied"),
-        Row(.failed(status: 504, "words"), 504, "UNAVAILABLE", "http_request_denied"),
-        Row(.failed(status: 400, "words"), 502, "UNAVAILABLE", "http_request_denied"),
+        Row(.failed(status: 500, "words"), 502, "UNAVAILABLE", "http_request_error", received: 500),
+        Row(.failed(status: 503, "words"), 503, "UNAVAILABLE", "http_request_error", received: 503),
+        Row(.failed(status: 504, "words"), 504, "UNAVAILABLE", "http_request_error", received: 504),
+        Row(.failed(status: 400, "words"), 502, "UNAVAILABLE", "http_request_error", received: 400),
         Row(.unusable("words"), 502, "UNAVAILABLE", "http_protocol_error"),
         Row(.offline, 503, "UNAVAILABLE", "http_request_denied"),
         Row(.noSpace("words"), 500, "UNKNOWN", "proxy_internal_error"),
         Row(.store("words"), 500, "UNKNOWN", "proxy_internal_error"),
         Row(.noSuchUpstream("words"), 404, "NAME_UNKNOWN", nil),
+        Row(.notAllowed("words"), 403, "DENIED", nil),
     ]
 
     @Test(arguments: rows) func `of a manifest is told as it is`(row: Row) async throws {
@@ -58,13 +63,13 @@ import Testing
         #expect(reply["Content-Type"] == "application/json")
     }
 
-    @Test(arguments: rows) func `of a blob is always 404, and an upstream that is none is no name`(
+    @Test(arguments: rows) func `of a blob is always 404, unless nobody may pull it or the upstream is none`(
         row: Row
     ) async throws {
         let reply = Reply(ErrorMapping.response(to: row.error, about: .blob))
-        #expect(reply.status == 404)
-        let isNone = row.error == .noSuchUpstream("words")
-        #expect(try await reply.error()?.code == (isNone ? "NAME_UNKNOWN" : "BLOB_UNKNOWN"))
+        let isOurs = [.noSuchUpstream("words"), .notAllowed("words")].contains(row.error)
+        #expect(reply.status == (isOurs ? row.manifest.status : 404))
+        #expect(try await reply.error()?.code == (isOurs ? row.manifest.code : "BLOB_UNKNOWN"))
         #expect(reply["Retry-After"] == nil)
     }
 
@@ -81,7 +86,10 @@ import Testing
     ) async throws {
         let reply = Reply(ErrorMapping.response(to: row.error, about: subject))
         let words = row.error.message
-        #expect(reply["Proxy-Status"] == row.proxy.map { "wharf; error=\($0); details=\"\(words)\"" })
+        #expect(reply["Proxy-Status"] == row.proxy.map { error in
+                    let received = row.received.map { "; received-status=\($0)" } ?? ""
+                    return "wharf; error=\(error)\(received); details=\"\(words)\""
+                })
         #expect(try await reply.error()?.message == words)
         // What our own cascade relies on: absence is never said with a failure's field, nor the reverse.
         #expect((reply["Proxy-Status"] != nil) == (row.error.isFailure))
@@ -105,7 +113,8 @@ import Testing
             (.denied(""), CacheStatus(detail: "negative"), .error), (.denied(""), CacheStatus(forward: .miss), .error),
             (.rateLimited(retryAfter: nil, ""), CacheStatus(forward: .miss, isCollapsed: true), .error),
             (.offline, CacheStatus(forward: .miss), .error), (.store(""), CacheStatus(), .error),
-            (.noSuchUpstream(""), CacheStatus(), .error),
+            (.noSuchUpstream(""), CacheStatus(), .error), (.notAllowed(""), CacheStatus(), .error),
+            (.credentials(""), CacheStatus(forward: .miss), .error),
         ]) func `only the upstream's own word counts as an answer`(
             row: (error: PullThroughError, status: CacheStatus, kind: RequestClass)
         )

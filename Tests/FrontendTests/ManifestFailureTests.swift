@@ -35,7 +35,7 @@ import Testing
             for method in ["GET", "HEAD"] {
                 let reply = await scene.send(method, Self.path)
                 #expect(reply.status == row.status)
-                #expect(reply["Proxy-Status"]?.hasPrefix("wharf; error=http_request_denied") == true)
+                #expect(reply["Proxy-Status"]?.hasPrefix("wharf; error=http_request_error") == true)
                 #expect(reply["WWW-Authenticate"] == nil)
                 #expect(reply["Content-Type"] == "application/json")
                 #expect(try await reply.error()?.code == (method == "HEAD" ? nil : row.code))

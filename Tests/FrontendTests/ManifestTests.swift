@@ -165,7 +165,7 @@ import Testing
                 #expect(reply.cacheStatus == "wharf; fwd=stale; fwd-status=\(told); detail=stale-if-error")
                 #expect(reply["Age"] == "61")
                 #expect(reply["Warning"]?.hasPrefix("299 - \"served stale: docker.io ") == true)
-                let isFailure = reply["Proxy-Status"]?.hasPrefix("wharf; error=http_request_denied") == true
+                let isFailure = reply["Proxy-Status"]?.hasPrefix("wharf; error=http_request_error") == true
                 #expect(isFailure == (status != 404))
                 #expect(try await reply.bytes() == (method == "HEAD" ? [] : image.manifest.bytes))
             }

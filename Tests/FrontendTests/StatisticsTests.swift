@@ -65,7 +65,8 @@ import Testing
             for upstream in upstreams {
                 #expect(
                     shape(upstream) == [
-                        "name": "string", "endpoint": "string", "healthy": "flag", "requests": "number",
+                        "name": "string", "endpoint": "string", "healthy": "flag", "breaker": "string", "spent": "flag",
+                        "requests": "number",
                         "errors": "number", "bytes": "number", "last_error": "null", "rate_limit": "null",
                     ])
                 #expect(upstream["healthy"] as? Bool == true)

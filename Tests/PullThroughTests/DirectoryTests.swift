@@ -17,7 +17,10 @@ import Upstream
                 UpstreamConfiguration(name: name, endpoints: []), transport: transport, clock: ManualClock(),
                 now: { 0 }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, instance: "test")
             let policy = FreshnessPolicy(freshFor: .zero, staleIfError: .zero, negativeFor: .zero)
-            return (name: name, entry: UpstreamDirectory.Entry(registry: registry, policy: policy))
+            let entry = UpstreamDirectory.Entry(registry: registry, policy: policy) {
+                !$0.description.contains("forbidden")
+            }
+            return (name: name, entry: entry)
         }
         return UpstreamDirectory(entries, defaultName: "docker.io") { $0.description.hasPrefix("own/") }
     }
@@ -48,6 +51,20 @@ import Upstream
     @Test func `a hosted name is nobody else's`() throws {
         let name = try #require(RepositoryName("own/app"))
         #expect(try directory.route(name, namespace: nil, ownHost: nil) == .hosted(name))
+    }
+
+    @Test(
+        arguments: [
+            ("forbidden", nil, "docker.io/library/forbidden"), ("ghcr.io/a/forbidden", nil, "ghcr.io/a/forbidden"),
+            ("a/forbidden", "ghcr.io", "ghcr.io/a/forbidden"),
+        ] as [(String, String?, String)])
+    func `what is not allowed is refused whichever way it is asked`(
+        name: String, namespace: String?, expected: String
+    ) throws {
+        let name = try #require(RepositoryName(name))
+        #expect(throws: PullThroughError.notAllowed(expected)) {
+            try directory.route(name, namespace: namespace, ownHost: nil)
+        }
     }
 
     @Test func `an unknown namespace is refused`() throws {

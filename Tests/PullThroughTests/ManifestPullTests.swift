@@ -249,21 +249,4 @@ private let tag = Tag("1.0")!  // a literal of the grammar
             #expect(try await scene.manifest(.tag(tag), in: Scene.alpine).status.requestClass == .miss)
         }
     }
-
-    @Test func `tags are listed by the upstream, and from memory when it fails`() async throws {
-        try await Scene.run { (scene: Scene) async throws in
-            var builder = ImageBuilder()
-            scene.stub.add(builder.image(), to: "library/alpine", tag: "1.0")
-            scene.stub.add(builder.image(), to: "library/alpine", tag: "2.0")
-            _ = try await scene.manifest(.tag(tag), in: Scene.alpine)
-            guard case .passedOn = try await scene.tags(in: Scene.alpine, query: nil) else {
-                return #expect(Bool(false))
-            }
-            scene.stub.inject(.status(503), into: "tags/list")
-            guard case .known(let tags) = try await scene.tags(in: Scene.alpine, query: nil) else {
-                return #expect(Bool(false))
-            }
-            #expect(tags == ["1.0"])
-        }
-    }
 }

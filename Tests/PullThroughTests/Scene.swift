@@ -76,8 +76,8 @@ struct Scene {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         store = try ContentStore(configuration, now: { [wall] in wall.now }, logger: logger)
         let policy = FreshnessPolicy(freshFor: freshFor, staleIfError: staleIfError, negativeFor: .seconds(10))
-        let login = Credentials(username: "acme", password: "secret")
-        let upstreams = [("docker.io", nil), ("private.test", login)].map { [wall, clock] name, credentials in
+        let login = CredentialSource.login(Credentials(username: "acme", password: "secret"))
+        let upstreams = [("docker.io", .anonymous), ("private.test", login)].map { [wall, clock] name, credentials in
             let upstream = UpstreamConfiguration(
                 name: name, endpoints: [stub.url, spare?.url ?? ""].compactMap { UpstreamEndpoint($0) },
                 authHosts: ["127.0.0.1"],
@@ -114,10 +114,6 @@ struct Scene {
 
     func manifest(_ reference: Reference, in repository: Repository) async throws -> ManifestAnswer {
         try await cache.manifest(reference, in: repository)
-    }
-
-    func tags(in repository: Repository, query: String?) async throws -> TagList {
-        try await cache.tags(in: repository, query: query).list
     }
 
     func figures() async throws -> Figures { try await cache.figures() }

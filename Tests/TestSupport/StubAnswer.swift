@@ -24,6 +24,15 @@ package struct StubBearer: Sendable {
     package var password: String?
     /// The member that holds the token.
     package var member = "token"
+    /// What the form of OAuth2 has to show; nil: no such form is known, and it is answered 405.
+    package var identityToken: String?
+    /// Every form is answered with another identity token too, "identity-2" and so on, and the earlier ones are no
+    /// good any more.
+    package var rotates = false
+    /// A token that no service gave and that is good for every scope.
+    package var registryToken: String?
+    /// Instead of the scope that is needed.
+    package var scope: String?
 
     package init() {}
 }
@@ -156,12 +165,35 @@ extension StubRegistry {
 
     private func token(_ request: StubRequest) -> StubAnswer {
         guard case .bearer(let bearer) = options.authentication else { return .error(404, .unsupported) }
+        if request.method == "POST" { return tokenByForm(request, bearer) }
         if let username = bearer.username {
             guard request.authorization == Self.basic(username, bearer.password ?? "") else {
                 return .json(401, "{\"details\":\"incorrect username or password\"}")
             }
         }
-        let scope = Self.value("scope", in: request.query ?? "") ?? ""
+        return grant(Self.value("scope", in: request.query ?? "") ?? "", bearer)
+    }
+
+    /// distribution's "OAuth2 Token Authentication".
+    private func tokenByForm(_ request: StubRequest, _ bearer: StubBearer) -> StubAnswer {
+        guard let first = bearer.identityToken else { return .error(405, .unsupported) }
+        let form = String(decoding: request.body, as: UTF8.self)
+        let isForm = request["Content-Type"] == "application/x-www-form-urlencoded"
+        let asks = Self.value("grant_type", in: form) == "refresh_token" && Self.value("client_id", in: form) != nil
+        guard isForm, asks else { return .json(400, "{\"error\":\"invalid_request\"}") }
+        let isKnown = state.withLock { Self.value("refresh_token", in: form) == $0.identityToken ?? first }
+        guard isKnown else { return .json(401, "{\"error\":\"invalid_grant\"}") }
+        var other: String?
+        if bearer.rotates {
+            other = state.withLock { state in
+                state.identityToken = "identity-\(state.lastToken + 2)"
+                return state.identityToken
+            }
+        }
+        return grant(Self.value("scope", in: form) ?? "", bearer, identityToken: other)
+    }
+
+    private func grant(_ scope: String, _ bearer: StubBearer, identityToken: String? = nil) -> StubAnswer {
         let number = state.withLock { state in
             state.lastToken += 1
             state.tokens["token-\(state.lastToken)"] = scope
@@ -169,7 +201,8 @@ extension StubRegistry {
         }
         watched.change { $0.tokensIssued += 1 }
         let expiry = bearer.expiresIn.map { ",\"expires_in\":\($0)" } ?? ""
-        return .json(200, "{\"\(bearer.member)\":\"token-\(number)\"\(expiry)}")
+        let other = identityToken.map { ",\"refresh_token\":\"\($0)\"" } ?? ""
+        return .json(200, "{\"\(bearer.member)\":\"token-\(number)\"\(expiry)\(other)}")
     }
 
     private func refusal(of request: StubRequest, for endpoint: Endpoint) -> StubAnswer? {
@@ -179,10 +212,11 @@ extension StubRegistry {
             if request.authorization == Self.basic(username, password) { return nil }
             return .error(401, .unauthorized, [("WWW-Authenticate", "Basic realm=\"stub\"")])
         case .bearer(let bearer):
-            let scope = endpoint.repository.map { "repository:\($0):pull" }
+            let scope = bearer.scope ?? endpoint.repository.map { "repository:\($0):pull" }
             let shown = request.authorization.flatMap { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : nil }
             let given = shown.flatMap { token in state.withLock { $0.tokens[token] } }
             if let given, scope == nil || given == scope { return nil }
+            if let shown, shown == bearer.registryToken { return nil }
             let realm = bearer.realm ?? "\(url(bearer.door))/token"
             let challenge = "Bearer realm=\"\(realm)\",service=\"stub\"" + (scope.map { ",scope=\"\($0)\"" } ?? "")
             return .error(401, .unauthorized, [("WWW-Authenticate", challenge)])

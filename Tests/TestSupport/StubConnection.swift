@@ -57,6 +57,7 @@ final class StubConnection: ChannelInboundHandler {
     private let door: StubDoor
     private var context: ChannelHandlerContext?
     private var head: HTTPRequestHead?
+    private var body: [UInt8] = []
     private var sending: Sending?
 
     init(_ registry: StubRegistry, _ door: StubDoor) {
@@ -78,8 +79,10 @@ final class StubConnection: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head(let head): self.head = head
-        case .body: break
+        case .head(let head):
+            self.head = head
+            body = []
+        case .body(let bytes): body += bytes.readableBytesView
         case .end: received(context)
         }
     }
@@ -89,7 +92,8 @@ final class StubConnection: ChannelInboundHandler {
         let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let request = StubRequest(
             door: door, method: head.method.rawValue, path: String(parts[0]),
-            query: parts.count > 1 ? String(parts[1]) : nil, fields: head.headers.map { ($0.name, $0.value) })
+            query: parts.count > 1 ? String(parts[1]) : nil, fields: head.headers.map { ($0.name, $0.value) },
+            body: body)
         registry.watched.change { $0.requests.append(request) }
         let faults = registry.faults(for: request)
         let gates = faults.compactMap { if case .hold(let gate) = $0 { gate } else { nil } }
@@ -113,7 +117,9 @@ final class StubConnection: ChannelInboundHandler {
         }
         let isHead = request.method == "HEAD"
         var sending = Sending(body: ByteBuffer(), isContent: answer.isContent, isHead: isHead, start: .now())
-        let length = answer.isContent ? sending.obey(faults, &answer.body) : answer.body.count
+        let isChunked = faults.contains { if case .chunked = $0 { true } else { false } }
+        let length =
+            answer.isContent ? sending.obey(faults, &answer.body) : isChunked ? nil : answer.body.count
         sending.body = context.channel.allocator.buffer(bytes: isHead ? [] : answer.body)
         var headers = HTTPHeaders(answer.fields)
         if let length { headers.add(name: "Content-Length", value: "\(length)") }

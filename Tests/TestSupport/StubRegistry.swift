@@ -28,6 +28,7 @@ package final class StubRegistry: Sendable {
         var repositories: [String: Repository] = [:]
         var rules: [StubRule] = []
         var tokens: [String: String] = [:]  // token → scope
+        var identityToken: String?  // the last one given, where they are rotated
         var lastToken = 0
         var lastEntityTag = 0
 

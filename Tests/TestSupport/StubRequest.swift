@@ -7,6 +7,7 @@ package struct StubRequest: Sendable, CustomStringConvertible {
     package let path: String
     package let query: String?
     package let fields: [(name: String, value: String)]
+    package let body: [UInt8]
 
     package var range: String? { self["Range"] }
     package var authorization: String? { self["Authorization"] }

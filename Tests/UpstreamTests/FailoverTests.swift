@@ -42,18 +42,44 @@ import Testing
         }
     }
 
-    @Test func `an endpoint that is down is asked last for half a minute, then first again`() async throws {
+    @Test func `an endpoint that is down is asked last until a probe beside a request finds it up`() async throws {
         try await run { laboratory, second, _ in
             let upstream = laboratory.upstream(endpoints: [laboratory.stub.url, second.url])
-            laboratory.stub.inject(.status(502), into: "/v2/", times: 1)
+            laboratory.stub.inject(.status(502), into: "/v2/", times: 2)
             #expect(await resolve(upstream) == nil)
+            #expect(upstream.figures.map(\.breaker) == ["open", "closed"])
             #expect(upstream.figures.map(\.isHealthy) == [false, true])
             #expect(await resolve(upstream) == nil)
             #expect(laboratory.stub.log.requests.count == 1)
-            laboratory.clock.advance(by: .seconds(30))
+            // The first probe fails, so the next is due two seconds later.
+            laboratory.clock.advance(by: .seconds(1))
             #expect(await resolve(upstream) == nil)
-            #expect(laboratory.stub.log.requests.count == 2)
+            await laboratory.stub.wait { $0.requests.count == 2 }
+            #expect(laboratory.stub.log.requests.last?.path == "/v2/")
+            await upstream.wait(until: "open")
+            laboratory.clock.advance(by: .seconds(1))
+            #expect(await resolve(upstream) == nil)
+            laboratory.clock.advance(by: .seconds(1))
+            #expect(await resolve(upstream) == nil)
+            await upstream.wait(until: "closed")
+            #expect(laboratory.stub.log.requests.count == 3)
+            #expect(second.log.requests.count == 5)
+            #expect(await resolve(upstream) == nil)
+            #expect(second.log.requests.count == 5)
             #expect(upstream.figures.map(\.isHealthy) == [true, true])
+        }
+    }
+
+    @Test func `an endpoint from which nothing may be pulled is asked for manifests after the others`() async throws {
+        try await run { laboratory, second, _ in
+            let upstream = laboratory.upstream(endpoints: [laboratory.stub.url, second.url])
+            laboratory.stub.inject(
+                .status(429, fields: [("Retry-After", "600")]), into: "/manifests/", times: 1)
+            #expect(await resolve(upstream) == nil)
+            #expect(await resolve(upstream) == nil)
+            #expect(laboratory.stub.log.requests.count == 1)
+            #expect(upstream.figures.map(\.isSpent) == [true, false])
+            #expect(!upstream.isSpent)
         }
     }
 
@@ -170,5 +196,12 @@ import Testing
         try await run { laboratory, _, _ in
             #expect(await resolve(laboratory.upstream(endpoints: []))?.proxyError == .proxyConfigurationError)
         }
+    }
+}
+
+extension UpstreamRegistry {
+    /// Waits for the first endpoint's breaker: a probe tells nobody when it is done.
+    fileprivate func wait(until breaker: String) async {
+        while figures[0].breaker != breaker, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(2)) }
     }
 }

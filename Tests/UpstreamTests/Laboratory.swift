@@ -35,8 +35,8 @@ struct Laboratory {
     ) -> UpstreamRegistry {
         let configuration = UpstreamConfiguration(
             name: "docker.io", endpoints: (endpoints ?? [stub.url]).compactMap { UpstreamEndpoint($0) },
-            authHosts: authHosts, credentials: credentials, allowHTTP: allowHTTP, firstByteTimeout: .seconds(15),
-            stallTimeout: stallTimeout, maxBandwidth: maxBandwidth)
+            authHosts: authHosts, credentials: credentials.map { .login($0) } ?? .anonymous, allowHTTP: allowHTTP,
+            firstByteTimeout: .seconds(15), stallTimeout: stallTimeout, maxBandwidth: maxBandwidth)
         return UpstreamRegistry(
             configuration, transport: transport, clock: clock ?? self.clock, now: { 1_700_000_000 },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, instance: "test")

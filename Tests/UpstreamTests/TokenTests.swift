@@ -7,21 +7,29 @@ import Testing
 
 @Suite("Credentials and tokens") struct TokenTests {
     private func token(_ body: String) throws(UpstreamError) -> Token {
-        try TokenRequest.token(in: Array(body.utf8), askedAt: .seconds(100))
+        try TokenRequest.token(in: Array(body.utf8), askedAt: .seconds(100)).token
     }
 
     @Test func `credentials and tokens print as redacted, however they are printed`() throws {
         let credentials = Credentials(username: "user", password: "hunter2")
+        let identityToken = Credentials(identityToken: "hunter2", username: "user")
+        let registryToken = Credentials(registryToken: "hunter2")
         let token = Token(text: "hunter2", askedAt: .zero, lifetime: .seconds(60))
-        for text in ["\(credentials)", String(reflecting: credentials), "\(token)", String(reflecting: token)] {
+        let texts = [
+            "\(credentials)", String(reflecting: credentials), "\(token)", String(reflecting: token),
+            "\(identityToken)", "\(registryToken)",
+        ]
+        for text in texts {
             #expect(text == "<redacted>")
         }
         var dumped = ""
         dump(credentials, to: &dumped)
         dump(token, to: &dumped)
         dump(Authorization.bearer(token), to: &dumped)
-        dump(
-            UpstreamConfiguration(name: "x", endpoints: [], credentials: credentials), to: &dumped)
+        dump(Authorization.basic(Identity(credentials: credentials, revision: 0)), to: &dumped)
+        dump(Authorization.registryToken(Identity(credentials: registryToken, revision: 0)), to: &dumped)
+        dump([identityToken, registryToken], to: &dumped)
+        dump(UpstreamConfiguration(name: "x", endpoints: [], credentials: .login(credentials)), to: &dumped)
         #expect(!dumped.contains("hunter2"))
     }
 
@@ -53,16 +61,32 @@ import Testing
         #expect(throws: UpstreamError.self) { try token(body) }
     }
 
+    @Test func `an identity token that takes the place of the one shown is read, an empty one is none`() throws {
+        func rotated(_ body: String) throws -> String? {
+            try TokenRequest.token(in: Array(body.utf8), askedAt: .zero).identityToken
+        }
+        #expect(try rotated("{\"access_token\":\"a\",\"refresh_token\":\"next\"}") == "next")
+        #expect(try rotated("{\"access_token\":\"a\",\"refresh_token\":\"\"}") == nil)
+        #expect(try rotated("{\"token\":\"a\"}") == nil)
+    }
+
+    // MARK: The cache
+
+    private typealias Fetch = @Sendable () async throws(UpstreamError) -> Token
+
+    private let cache = FreshCache<String, Token> { .zero < $0.refreshAt }
+
+    private static func token(_ text: String) -> Token { Token(text: text, askedAt: .zero, lifetime: .seconds(60)) }
+
     @Test func `all who ask while a token is fetched share the one fetch`() async throws {
         let gate = StubGate()
         let fetches = Counter()
-        let cache = TokenCache(uptime: { .zero })
-        let fetch: @Sendable () async throws(UpstreamError) -> Token = {
+        let fetch: Fetch = {
             fetches.increment()
             await gate.opened()
-            return Token(text: "t", askedAt: .zero, lifetime: .seconds(60))
+            return Self.token("t")
         }
-        let askers = (1...20).map { _ in Task { try await cache.token(for: "s", refusing: nil, fetch: fetch) } }
+        let askers = (1...20).map { _ in Task { [cache] in try await cache.value(for: "s", fetch: fetch) } }
         gate.open()
         for asker in askers { _ = try await asker.value }
         #expect(fetches.count == 1)
@@ -70,33 +94,34 @@ import Testing
 
     @Test func `an asker that is cancelled leaves, and the fetch goes on for the others`() async throws {
         let gate = StubGate()
-        let cache = TokenCache(uptime: { .zero })
-        let fetch: @Sendable () async throws(UpstreamError) -> Token = {
+        let fetch: Fetch = {
             await gate.opened()
-            return Token(text: "t", askedAt: .zero, lifetime: .seconds(60))
+            return Self.token("t")
         }
-        let leaving = Task {
-            await failure { () async throws(UpstreamError) in
-                try await cache.token(for: "s", refusing: nil, fetch: fetch)
-            }
+        let leaving = Task { [cache] in
+            await failure { () async throws(UpstreamError) in try await cache.value(for: "s", fetch: fetch) }
         }
         leaving.cancel()
         #expect(await leaving.value == .cancelled)
         gate.open()
-        #expect(try await cache.token(for: "s", refusing: nil, fetch: fetch).text == "t")
+        #expect(try await cache.value(for: "s", fetch: fetch).text == "t")
     }
 
     @Test func `a refused token is not given again`() async throws {
         let fetches = Counter()
-        let cache = TokenCache(uptime: { .zero })
-        let fetch: @Sendable () async throws(UpstreamError) -> Token = {
-            Token(text: "t\(fetches.increment())", askedAt: .zero, lifetime: .seconds(60))
-        }
-        let first = try await cache.token(for: "s", refusing: nil, fetch: fetch)
-        #expect(try await cache.token(for: "s", refusing: nil, fetch: fetch) == first)
-        let second = try await cache.token(for: "s", refusing: first, fetch: fetch)
+        let fetch: Fetch = { Self.token("t\(fetches.increment())") }
+        let first = try await cache.value(for: "s", fetch: fetch)
+        #expect(try await cache.value(for: "s", fetch: fetch) == first)
+        let second = try await cache.value(for: "s", unless: { $0 == first }, fetch: fetch)
         #expect(second.text == "t2")
-        #expect(try await cache.token(for: "s", refusing: first, fetch: fetch) == second)
-        #expect(try await cache.token(for: "other", refusing: nil, fetch: fetch).text == "t3")
+        #expect(try await cache.value(for: "s", unless: { $0 == first }, fetch: fetch) == second)
+        #expect(try await cache.value(for: "other", fetch: fetch).text == "t3")
+    }
+
+    @Test func `a failure is told to all who wait, and not kept`() async throws {
+        let fetch: Fetch = { () async throws(UpstreamError) in throw .failed(status: 500, message: "") }
+        let error = await failure { () async throws(UpstreamError) in try await cache.value(for: "s", fetch: fetch) }
+        #expect(error == .failed(status: 500, message: ""))
+        #expect(try await cache.value(for: "s") { Self.token("t") }.text == "t")
     }
 }

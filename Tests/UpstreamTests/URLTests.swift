@@ -90,7 +90,8 @@ import Testing
     }
 
     private func start(_ text: String = "https://registry.example/v2/") throws -> Redirects {
-        Redirects(from: try #require(UpstreamURL(text)))
+        let url = try #require(UpstreamURL(text))
+        return Redirects(from: url, home: url.origin)
     }
 
     @Test func `leaving the endpoint is noticed, and so is coming back`() throws {

@@ -1,5 +1,6 @@
 // The upstreams of the configuration: built in, in the file, and on the command line.
 
+import OCI
 import Testing
 
 @testable import wharf
@@ -73,10 +74,61 @@ import Testing
         #expect(!ghcr.finishesInBackground)
     }
 
+    @Test func `every key about the way there acts`() throws {
+        let file = try folder.file("some.pem", "x")
+        let (configuration, warnings) = try folder.load(
+            """
+            upstreams:
+              ghcr.io:
+                docker-config: \(file)
+                proxy: socks5h://joe:s3cret@gateway:1080
+                ca-file: \(file)
+                client-certificate: \(file)
+                client-key: \(file)
+                allow-private-addresses: false
+                allow: ["acme/**"]
+                deny: [acme/secret-*, "*/hidden"]
+              quay.io: {proxy: none, allow-private-addresses: true}
+            """)
+        #expect(warnings.isEmpty)
+        let ghcr = try upstream("ghcr.io", configuration)
+        #expect(ghcr.dockerConfig == file && ghcr.caFile == file)
+        #expect(ghcr.proxy == .url(Secret("socks5h://joe:s3cret@gateway:1080")))
+        #expect(
+            ghcr.clientCertificate == Configuration.ClientCertificate(certificateFile: file, keyFile: file))
+        #expect(ghcr.privateAddresses == .never)
+        #expect(ghcr.allow?.map(\.description) == ["acme/**"])
+        #expect(ghcr.deny.map(\.description) == ["acme/secret-*", "*/hidden"])
+        let quay = try upstream("quay.io", configuration)
+        #expect(quay.proxy == .direct && quay.privateAddresses == .always && quay.allow == nil)
+        let hub = try upstream("docker.io", configuration)
+        #expect(hub.proxy == .environment && hub.privateAddresses == .auto && hub.dockerConfig == nil)
+    }
+
+    @Test func `a way there that cannot be is a mistake`() throws {
+        let file = try folder.file("some.pem", "x")
+        for (keys, message) in [
+            ("client-certificate: \(file)", "client-certificate: needs a client-key"),
+            ("client-key: \(file)", "client-key: needs a client-certificate"),
+            ("ca-file: /nowhere/ca.pem", "no file that can be read"),
+            ("docker-config: /nowhere/config.json", "no file that can be read"),
+            ("proxy: gateway:3128", "no proxy"), ("proxy: ftp://joe:s3cret@gateway", "no proxy"),
+            ("allow-private-addresses: yes", "none of auto, true, false"), ("allow: [\"a b\"]", "no pattern"),
+            ("docker-config: \(file), username: joe, password-file: \(file)", "keep one of the two"),
+        ] {
+            let mistakes = try folder.mistakes("upstreams:\n  docker.io: {\(keys)}\n")
+            #expect(mistakes.count == 1)
+            #expect(mistakes[0].hasPrefix("2: upstreams.docker.io.") && mistakes[0].contains(message), "\(mistakes)")
+            #expect(!mistakes[0].contains("s3cret"))
+        }
+    }
+
     @Test func `a password is printed nowhere`() throws {
         let password = try folder.file("password", "s3cret")
         let (configuration, _) = try folder.load(
-            "upstreams: {docker.io: {username: joe, password-file: \(password)}}")
+            """
+            upstreams: {docker.io: {username: joe, password-file: \(password), proxy: "http://joe:s3cret@gateway"}}
+            """)
         var dumped = ""
         dump(configuration, to: &dumped)
         #expect(!dumped.contains("s3cret"))

@@ -65,6 +65,8 @@ struct StatisticsDocument: Encodable {
 
         let name, endpoint: String
         let healthy: Bool
+        let breaker: String
+        let spent: Bool
         let requests, errors, bytes: Int64
         @Nullable var lastError: String?
         @Nullable var rateLimit: RateLimit?
@@ -117,6 +119,7 @@ extension StatisticsDocument {
         upstreams = figures.endpoints.map { endpoint in
             Upstream(
                 name: endpoint.upstream, endpoint: endpoint.url, healthy: endpoint.isHealthy,
+                breaker: endpoint.breaker, spent: endpoint.isSpent,
                 requests: endpoint.requests, errors: endpoint.errors, bytes: endpoint.bytes,
                 lastError: endpoint.lastError,
                 rateLimit: endpoint.rateLimit.map {

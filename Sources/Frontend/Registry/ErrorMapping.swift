@@ -32,7 +32,7 @@ enum ErrorMapping {
         let (status, code) = statusAndCode(error, subject)
         var fields = HTTPFields()
         if let proxyError = error.proxyError ?? ownFailure(error) {
-            fields[.proxyStatus] = "\(ProxyStatus(error: proxyError, details: error.message))"
+            fields[.proxyStatus] = "\(ProxyStatus(proxyError, error))"
         }
         if status == .tooManyRequests { fields[.retryAfter] = "\(retryAfter(error))" }
         return response(status, code, error.message, fields: fields)
@@ -43,7 +43,9 @@ enum ErrorMapping {
         switch error {
         case .offline: .httpRequestDenied  // by configuration, and nobody was asked
         case .noSpace, .store: .proxyInternalError
-        case .unknown, .denied, .rateLimited, .unreachable, .failed, .unusable, .schema1, .noSuchUpstream: nil
+        case .unknown, .denied, .credentials, .rateLimited, .unreachable, .failed, .unusable, .schema1,
+            .noSuchUpstream, .notAllowed:
+            nil
         }
     }
 
@@ -63,11 +65,12 @@ enum ErrorMapping {
         _ error: PullThroughError, _ subject: Subject
     ) -> (HTTPResponse.Status, ErrorCode) {
         if case .noSuchUpstream = error { return (.notFound, .nameUnknown) }
+        if case .notAllowed = error { return (.forbidden, .denied) }
         if subject == .blob { return (.notFound, .blobUnknown) }
         switch error {
         case .unknown: return (.notFound, subject == .name ? .nameUnknown : .manifestUnknown)
         case .schema1: return (.notFound, .manifestUnknown)
-        case .denied: return (.forbidden, .denied)
+        case .denied, .credentials, .notAllowed: return (.forbidden, .denied)
         case .rateLimited: return (.tooManyRequests, .tooManyRequests)
         case .unreachable(.proxyLoopDetected, _): return (.init(code: 508, reasonPhrase: "Loop Detected"), .unavailable)
         case .unreachable(let proxyError, _):
@@ -88,6 +91,13 @@ enum ErrorMapping {
         guard case .rateLimited(let delay?, _) = error else { return 10 }
         let (seconds, rest) = delay.components
         return max(1, seconds + (rest > 0 ? 1 : 0))
+    }
+}
+
+extension ProxyStatus {
+    /// What went wrong, and the status that the upstream gave for it.
+    init(_ proxyError: ProxyError, _ error: PullThroughError) {
+        self.init(error: proxyError, receivedStatus: error.upstreamStatus, details: error.message)
     }
 }
 

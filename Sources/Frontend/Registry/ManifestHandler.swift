@@ -32,7 +32,7 @@ struct ManifestHandler: Sendable {
             fields[.warning] = "299 - \"served stale: \(quotable(staleness))\""
         }
         if let failure = answer.failure, let error = failure.proxyError {
-            fields[.proxyStatus] = "\(ProxyStatus(error: error, details: failure.message))"
+            fields[.proxyStatus] = "\(ProxyStatus(error, failure))"
         }
         if Validators.ifNoneMatch(request.fields[.ifNoneMatch], entityTag: entityTag) {
             return Response(status: .notModified, fields: fields)  // RFC 9110 §15.4.5

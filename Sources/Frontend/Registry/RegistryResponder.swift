@@ -13,13 +13,15 @@ struct RegistryResponder: Sendable {
     private let blobs: BlobHandler
     private let manifests: ManifestHandler
     private let tags: TagListHandler
+    private let referrers: ReferrersHandler
 
-    init(cache: PullThroughCache, pseudonym: String) {
+    init(cache: PullThroughCache, discovery: Discovery, pseudonym: String) {
         self.cache = cache
         self.pseudonym = pseudonym
         blobs = BlobHandler(cache: cache)
         manifests = ManifestHandler(cache: cache)
-        tags = TagListHandler(cache: cache)
+        tags = TagListHandler(discovery: discovery)
+        referrers = ReferrersHandler(discovery: discovery)
     }
 
     /// end-1: always 200, since a client that is challenged here would send its password for Docker Hub.
@@ -56,10 +58,7 @@ struct RegistryResponder: Sendable {
         let namespace = request.queryValue("ns").flatMap { $0.isEmpty ? nil : $0 }
         let repository: Repository
         do throws(PullThroughError) {
-            // A request that has been here before would wait for itself.
-            if request.wentThrough(pseudonym) {
-                throw .unreachable(.proxyLoopDetected, "this mirror's upstream leads back to it: check its endpoints")
-            }
+            if Via.current.leadsBack(to: pseudonym) { throw .leadsBack }
             switch try cache.directory.route(name, namespace: namespace, ownHost: request.fields[.host]) {
             case .upstream(let found): repository = found
             case .hosted:
@@ -81,8 +80,7 @@ struct RegistryResponder: Sendable {
         case .blob(_, let digest): await blobs.respond(to: request, digest, in: repository)  // end-2
         case .manifest(_, let reference): await manifests.respond(to: request, reference, in: repository)  // end-3
         case .tags: await tags.respond(to: request, in: repository)  // end-8
-        case .referrers:  // end-12: clients then look for the tag that older registries use
-            ErrorMapping.response(.notFound, .unsupported, "referrers are not served here")
+        case .referrers(_, let digest): await referrers.respond(to: request, digest, in: repository)  // end-12
         case .uploads, .upload:
             ErrorMapping.response(.notFound, .blobUploadUnknown, "there are no uploads here")
         case .base, .catalog: ErrorMapping.response(.notFound, .unsupported, "not served here")
@@ -90,16 +88,13 @@ struct RegistryResponder: Sendable {
     }
 }
 
-extension Request {
-    /// RFC 9110 §7.6.3: `1.1 name (comment), …`. The name is matched whole: another's may begin with it.
-    fileprivate func wentThrough(_ pseudonym: String) -> Bool {
-        fields[values: .via].contains { field in
-            field.split(separator: ",").contains {
-                $0.split(separator: " ").dropFirst().first.map(String.init) == pseudonym
-            }
-        }
-    }
+extension PullThroughError {
+    /// A request that has been here before would wait for itself.
+    static let leadsBack = PullThroughError.unreachable(
+        .proxyLoopDetected, "this mirror's upstream leads back to it: check its endpoints")
+}
 
+extension Request {
     /// Whether a path that names nothing (a bad name, digest or tag) asked for a manifest or a blob all the same.
     fileprivate var asksForContent: Bool {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)

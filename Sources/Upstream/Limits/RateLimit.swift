@@ -3,7 +3,7 @@ import HTTPTypes
 
 /// Docker Hub's `RateLimit-Limit: 100;w=21600`, `RateLimit-Remaining: 76;w=21600`, `Docker-RateLimit-Source: …`, on
 /// GET and HEAD of manifests. Their absence means no limit for that image or account.
-package struct RateLimit: Equatable, Sendable {
+package struct RateLimit: Equatable, Sendable, Codable {
     /// Pulls in a window.
     package var limit: Int?
     package var remaining: Int?

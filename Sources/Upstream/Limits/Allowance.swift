@@ -1,0 +1,52 @@
+// How much an endpoint still lets us pull, as it has told us, and when nothing is left.
+
+/// What is known of one endpoint's limit, kept over restarts. Times are Unix seconds.
+///
+/// Docker Hub tells `ratelimit-remaining` with every answer about a manifest; others only say 429. The window's length
+/// is no time of reset: that nothing remains ends when an answer shows that something does, or when the time is over
+/// that a 429 named.
+struct Allowance: Equatable, Sendable, Codable {
+    /// A 429 that names no time is believed for so long, in seconds; none is believed for longer than a day.
+    static let usualPause: Int64 = 60
+    static let longestPause: Int64 = 86_400
+
+    private enum Spent: Equatable, Codable {
+        case untilTold
+        case until(Int64)
+    }
+
+    private(set) var limit: RateLimit?
+    private var spent: Spent?
+
+    /// An answer that tells numbers.
+    mutating func saw(_ seen: RateLimit) {
+        limit = seen
+        guard let remaining = seen.remaining else { return }
+        if remaining > 0 {
+            spent = nil
+        } else if spent == nil {
+            spent = .untilTold
+        }
+    }
+
+    /// A 429.
+    mutating func refused(retryAfter: Duration?, at now: Int64) {
+        let pause = retryAfter.map { $0.components.seconds } ?? Self.usualPause
+        spent = .until(now + min(max(pause, 1), Self.longestPause))
+    }
+
+    /// Whether a counted pull would be refused.
+    func isSpent(at now: Int64) -> Bool {
+        switch spent {
+        case nil: false
+        case .untilTold: true
+        // Beyond a day it is the clock that has gone back.
+        case .until(let end): now < end && end - now <= Self.longestPause
+        }
+    }
+
+    /// What is left of the time that a 429 named.
+    func retryAfter(at now: Int64) -> Duration? {
+        if case .until(let end) = spent, isSpent(at: now) { .seconds(end - now) } else { nil }
+    }
+}

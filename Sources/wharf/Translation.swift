@@ -1,0 +1,126 @@
+// The configuration in each room's own words.
+
+import HTTPServer
+import OCI
+import PullThrough
+import Store
+import Upstream
+
+extension StoreConfiguration {
+    init(_ configuration: Configuration) {
+        self.init(root: configuration.data)
+        maxSize = Bound(configuration.cache.maxSize)
+        minFree = Bound(configuration.cache.minFree)
+        lowWatermark = configuration.cache.lowWatermark
+        lease = configuration.cache.lease
+        let pins = configuration.cache.pins
+        isPinned = { repository, tag in pins.contains { $0.matches(repository, tag: tag) } }
+    }
+}
+
+extension StoreConfiguration.Bound {
+    fileprivate init(_ capacity: Configuration.Capacity) {
+        switch capacity {
+        case .bytes(let bytes): self = .bytes(bytes)
+        case .share(let share): self = .share(share)
+        }
+    }
+}
+
+extension UpstreamConfiguration {
+    /// - Parameter environment: where the proxies are named, if the configuration names none.
+    init(_ upstream: Configuration.Upstream, environment: [String: String]) throws {
+        let endpoints = try upstream.endpoints.map { text in
+            guard let endpoint = UpstreamEndpoint("\(text)") else {
+                throw StartFailure("\(text) is no endpoint of \(upstream.name): write it as https://host[:port][/path]")
+            }
+            return endpoint
+        }
+        self.init(
+            name: upstream.name, endpoints: endpoints, authHosts: upstream.authHosts,
+            credentials: CredentialSource(upstream, environment: environment),
+            allowHTTP: upstream.allowsHTTP, firstByteTimeout: upstream.firstByteTimeout,
+            stallTimeout: upstream.stallTimeout)
+        maxTransfers = upstream.maxTransfers
+        maxBandwidth = upstream.maxBandwidth
+        proxies = Proxies(configured: Proxies.Configured(upstream.proxy), environment: environment)
+        caFile = upstream.caFile
+        identity = upstream.clientCertificate.map {
+            ClientIdentity(certificateFile: $0.certificateFile, keyFile: $0.keyFile)
+        }
+        privateAddresses =
+            switch upstream.privateAddresses {
+            case .auto: .auto
+            case .always: .always
+            case .never: .never
+            }
+    }
+}
+
+extension CredentialSource {
+    fileprivate init(_ upstream: Configuration.Upstream, environment: [String: String]) {
+        if let login = upstream.login {
+            self = .login(Credentials(username: login.username, password: login.password.revealed))
+        } else if let path = upstream.dockerConfig {
+            self = .dockerConfig(DockerConfig(path: path, environment: environment))
+        } else {
+            self = .anonymous
+        }
+    }
+}
+
+extension Proxies.Configured {
+    fileprivate init(_ proxy: Configuration.Proxy) {
+        switch proxy {
+        case .environment: self = .environment
+        case .direct: self = .direct
+        // Checked when it was read.
+        case .url(let secret): self = ProxyURL(secret.revealed).map(Self.proxy) ?? .direct
+        }
+    }
+}
+
+extension FreshnessPolicy {
+    init(_ upstream: Configuration.Upstream) {
+        self.init(
+            freshFor: upstream.freshFor, staleIfError: upstream.staleIfError, negativeFor: upstream.negativeFor)
+    }
+}
+
+extension FillPolicy {
+    init(_ upstream: Configuration.Upstream) {
+        self.init()
+        ranges = upstream.ranges
+        giveUpAfter = upstream.giveUpAfter
+        stallTimeout = upstream.stallTimeout
+        minSpeed = upstream.minSpeed
+        finishes = upstream.finishesInBackground
+        rangeIdle = upstream.rangeIdle
+    }
+}
+
+extension Configuration.Upstream {
+    /// Whether a repository may be pulled. Docker Hub's own images go by their short names too.
+    func allows(_ repository: RepositoryName) -> Bool {
+        let library = "library/"
+        let full = repository.description
+        var names = [full]
+        if name == ImageReference.dockerHub, full.hasPrefix(library) {
+            names.append(String(full.dropFirst(library.count)))
+        }
+        func isNamed(_ patterns: [NamePattern]) -> Bool { patterns.contains { names.contains(where: $0.matches) } }
+        return !isNamed(deny) && allow.map(isNamed) ?? true
+    }
+}
+
+extension ServerConfiguration {
+    init(_ configuration: Configuration) {
+        self.init(addresses: configuration.listen.map { Address(host: $0.host, port: $0.port) })
+        connections = configuration.limits.connections
+        connectionsPerAddress = configuration.limits.connectionsPerAddress
+        headerTimeout = configuration.limits.headerTimeout
+        idleTimeout = configuration.limits.idleTimeout
+        clientStallTimeout = configuration.limits.clientStallTimeout
+        drain = configuration.drain
+    }
+}
