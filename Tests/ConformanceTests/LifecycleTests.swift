@@ -61,11 +61,10 @@ extension Conformance {
             try await withBench { bench in
                 let mirror = try await Mirror.start(
                     on: bench,
-                    configuration: Mirror.dockerHub(on: try freePort(), ["proxy: http://127.0.0.1:3128"])
+                    configuration: Mirror.dockerHub(on: try freePort())
                         + "prefetch: [{images: [library/harbour]}]\n")
                 let warnings = mirror.child.outputText().split(separator: "\n").filter { $0.contains("warning") }
                 #expect(warnings.count == 1)
-                #expect(warnings.first?.contains("proxy") == true)
                 #expect(warnings.first?.contains("prefetch") == true)
             }
         }

@@ -98,8 +98,8 @@ extension Conformance {
                 ])),
             "upstreams": .array(
                 .object([
-                    "name": .text, "endpoint": .text, "healthy": .bool, "requests": .integer, "errors": .integer,
-                    "bytes": .integer, "last_error": .orNull(.text),
+                    "name": .text, "endpoint": .text, "healthy": .bool, "breaker": .text, "spent": .bool,
+                    "requests": .integer, "errors": .integer, "bytes": .integer, "last_error": .orNull(.text),
                     "rate_limit": .orNull(
                         .object([
                             "limit": .integer, "remaining": .integer, "window_seconds": .integer, "source": .text,

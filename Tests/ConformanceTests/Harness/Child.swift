@@ -15,6 +15,10 @@ struct Surroundings: Sendable {
     var variables: [String: String] = [:]
     /// A file that is `/etc/hosts` to the program, in a mount namespace of its own.
     var hosts: String?
+    /// The same for `/etc/resolv.conf`.
+    var resolver: String?
+    /// The file of a network namespace in which it stands; `nil`: in the tests' own.
+    var network: String?
 
     static let plain = Surroundings()
 }
@@ -34,13 +38,17 @@ final class Child: Sendable {
         self.name = name
         self.output = output
         var command = [try Programs.path(of: program)] + arguments
-        if let hosts = surroundings.hosts {
+        let files = [("/etc/hosts", surroundings.hosts), ("/etc/resolv.conf", surroundings.resolver)]
+        let mounts = files.compactMap { place, file in file.map { "mount --bind '\($0)' \(place)" } }
+        if !mounts.isEmpty {
             // `unshare` and `bash` both exec, so the process keeps the pid that is ended later.
-            let bind = #"mount --bind "$0" /etc/hosts && exec "$@""#
+            let script = (mounts + [#"exec "$0" "$@""#]).joined(separator: " && ")
             command =
-                [
-                    try Programs.path(of: "unshare"), "-m", "--propagation", "private", "/bin/bash", "-c", bind, hosts,
-                ] + command
+                [try Programs.path(of: "unshare"), "-m", "--propagation", "private", "/bin/bash", "-c", script]
+                + command
+        }
+        if let network = surroundings.network {
+            command = [try Programs.path(of: "nsenter"), "--net=\(network)"] + command
         }
 
         let base = ["PATH": Programs.searchPath, "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"]

@@ -49,10 +49,11 @@ struct Answer: Sendable {
 
 /// Asks once, over a connection of its own.
 func ask(
-    _ method: String, _ path: String, port: Int, _ fields: [String: String] = [:], within limit: Duration = .seconds(40)
+    _ method: String, _ path: String, port: Int, _ fields: [String: String] = [:],
+    within limit: Duration = .seconds(40), in network: OwnNetwork? = nil
 ) async throws -> Answer {
     try await blocking {
-        let connection = try Connection(port: port, within: limit)
+        let connection = try Connection(port: port, within: limit, in: network)
         try connection.send(method, path, fields.merging(["Connection": "close"]) { $1 })
         let head = try connection.readHead()
         let (body, ending) = method == "HEAD" ? ([], .complete) : try connection.readBody(after: head)
@@ -67,26 +68,35 @@ final class Connection: Sendable {
     /// What was received and not yet consumed.
     private let received = Mutex<[UInt8]>([])
 
-    /// - Parameter receiveBuffer: bytes that the kernel may hold for a reader who is late; `nil`: as many as it likes.
-    init(port: Int, within limit: Duration = .seconds(40), receiveBuffer: Int32? = nil) throws {
+    /// - Parameters:
+    ///   - host: a literal address.
+    ///   - receiveBuffer: bytes that the kernel may hold for a reader who is late; `nil`: as many as it likes.
+    ///   - network: where it is made, if not in the tests' own.
+    init(
+        port: Int, at host: String = "127.0.0.1", within limit: Duration = .seconds(40), receiveBuffer: Int32? = nil,
+        in network: OwnNetwork? = nil
+    ) throws {
         self.port = port
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var wanted = addrinfo()
+        wanted.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV
+        wanted.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var found: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(host, "\(port)", &wanted, &found) == 0, let address = found?.pointee else {
+            throw HarnessError("\(host) is no literal address")
+        }
+        defer { freeaddrinfo(found) }
+        let open = { socket(address.ai_family, address.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), 0) }
+        descriptor = try network?.entering(open) ?? open()
         if var receiveBuffer {
             setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<Int32>.size))
         }
         var time = timeval(tv_sec: Int(limit.components.seconds), tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
-        var address = loopback(port: port)
-        let connected = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard connected == 0 else {
+        guard connect(descriptor, address.ai_addr, address.ai_addrlen) == 0 else {
             let reason = String(cString: strerror(errno))
             close(descriptor)
-            throw HarnessError("no connection to port \(port): \(reason)")
+            throw HarnessError("no connection to port \(port) of \(host): \(reason)")
         }
     }
 

@@ -6,6 +6,8 @@ struct Mirror: Sendable {
     let port: Int
     let data: String
     let child: Child
+    /// Where it stands, if not in the tests' own network.
+    var network: OwnNetwork?
 
     /// `WHARF_BINARY`, or the `wharf` that was built beside these tests.
     static func program() throws -> String {
@@ -27,10 +29,13 @@ struct Mirror: Sendable {
 
     /// Starts a mirror with this configuration file, to which listen address and data folder are added as flags.
     static func start(
-        on bench: Bench, configuration: String, port: Int? = nil, data: String? = nil
+        on bench: Bench, configuration: String, port: Int? = nil, data: String? = nil,
+        surroundings: Surroundings = .plain, in network: OwnNetwork? = nil
     ) async throws -> Mirror {
         let file = try bench.write(configuration, to: "wharf-\(UInt32.random(in: 0...(.max))).yaml")
-        return try await start(on: bench, port: port, data: data, ["--config", file])
+        return try await start(
+            on: bench, port: port, data: data, ["--config", file],
+            surroundings: network?.surroundings ?? surroundings, in: network)
     }
 
     /// The configuration of docker.io at the upstream on `port`, with further keys of that upstream, one a line.
@@ -38,25 +43,32 @@ struct Mirror: Sendable {
 
     /// The same with several endpoints, in this order.
     static func dockerHub(on ports: [Int], _ keys: [String] = []) -> String {
+        dockerHub(at: ports.map { "http://127.0.0.1:\($0)" }, keys)
+    }
+
+    /// The same at any addresses.
+    static func dockerHub(at endpoints: [String], _ keys: [String] = []) -> String {
         """
         builtin-upstreams: false
         upstreams:
           docker.io:
-            endpoints: [\(ports.map { "http://127.0.0.1:\($0)" }.joined(separator: ", "))]
+            endpoints: [\(endpoints.map { "\"\($0)\"" }.joined(separator: ", "))]
             allow-http: true
 
         """ + keys.map { "    \($0)\n" }.joined()
     }
 
     private static func start(
-        on bench: Bench, port: Int?, data: String?, _ arguments: [String]
+        on bench: Bench, port: Int?, data: String?, _ arguments: [String], surroundings: Surroundings = .plain,
+        in network: OwnNetwork? = nil
     ) async throws -> Mirror {
         let port = try port ?? freePort()
         let data = try data ?? bench.makeFolder("data-\(port)")
         let child = try bench.start(
-            "wharf", try program(), ["serve", "--listen", "127.0.0.1:\(port)", "--data", data] + arguments)
-        try await answers(on: port, by: child)
-        return Mirror(port: port, data: data, child: child)
+            "wharf", try program(), ["serve", "--listen", "127.0.0.1:\(port)", "--data", data] + arguments,
+            surroundings: surroundings)
+        try await answers(on: port, by: child, in: network)
+        return Mirror(port: port, data: data, child: child, network: network)
     }
 
     /// TERM, and the exit status.
@@ -66,11 +78,11 @@ struct Mirror: Sendable {
     }
 
     func get(_ path: String, _ fields: [String: String] = [:]) async throws -> Answer {
-        try await ask("GET", path, port: port, fields)
+        try await ask("GET", path, port: port, fields, in: network)
     }
 
     func head(_ path: String, _ fields: [String: String] = [:]) async throws -> Answer {
-        try await ask("HEAD", path, port: port, fields)
+        try await ask("HEAD", path, port: port, fields, in: network)
     }
 
     /// Has the mirror fetch what the test needs to be there, whole and right.
