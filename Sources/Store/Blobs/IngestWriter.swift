@@ -4,9 +4,9 @@ import Glibc
 package import OCI
 import Synchronization
 
-/// Bytes are written by one thread at a time, in any order; a hash job follows their contiguous prefix, at most one at
-/// a time (`IngestHash.swift`); readers follow the landing. The file and its reservation end exactly once: by
-/// `ContentStore.commit` or `keep`, or with the last reference to this. One that is passing (`IngestPassing.swift`)
+/// Bytes are written in any order and by any thread, under the lock; a hash job follows their contiguous prefix, at
+/// most one at a time (`IngestHash.swift`); readers follow the landing. The file and its reservation end exactly once:
+/// by `ContentStore.commit` or `keep`, or with the last reference to this. One that is passing (`IngestPassing.swift`)
 /// only lets its bytes through.
 package final class IngestWriter: Sendable {
     package let digest: Digest
@@ -77,7 +77,7 @@ package final class IngestWriter: Sendable {
     }
 
     /// Puts bytes at their place and lets followers have them. What is there already stays as it is: somebody may have
-    /// read it, and the hash may have passed. Called by one thread at a time.
+    /// read it, and the hash may have passed.
     ///
     /// - Throws: `.noSpace`: where it was met nothing landed, and the same may be tried again once there is room
     ///   (`ContentStore.grow`) or once this is passing. `.sizeMismatch` beyond what was announced.
