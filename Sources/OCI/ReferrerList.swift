@@ -3,8 +3,12 @@
 
 /// - Source: distribution-spec v1.1 "Listing Referrers"; image-spec v1.1 "Image Index".
 package struct ReferrerList: Equatable, Sendable {
-    private struct Entry: Equatable {
+    /// What is listed in a document, descriptors or not.
+    package static let mostEntries = 20_000
+
+    fileprivate struct Entry: Equatable {
         let digest: Digest
+        /// In small letters: media types compare without regard to case (RFC 9110 §8.3.1).
         let artifactType: String?
         /// The descriptor as its author wrote it.
         let text: ArraySlice<UInt8>
@@ -18,19 +22,41 @@ package struct ReferrerList: Equatable, Sendable {
     /// Reads an index, be it end-12's answer or what the tag of the fallback names. What in it is no descriptor, or has
     /// a digest that nothing here can verify, is left out.
     ///
-    /// - Returns: nil unless the bytes are a JSON object with a list `manifests`, or null as Go writes an empty one.
+    /// - Returns: nil unless the bytes are a JSON object with a list `manifests` of at most `mostEntries`, or null as
+    ///   Go writes an empty one.
     package init?(parsing bytes: [UInt8]) {
-        guard String(validating: bytes, as: UTF8.self) != nil,
-            JSONText.decode(Document.self, from: bytes) != nil
-        else { return nil }
-        for text in JSONText.elements(of: "manifests", in: bytes) {
-            guard let descriptor = JSONText.decode(Named.self, from: text), descriptor.size >= 0 else { continue }
-            add(Entry(digest: descriptor.digest, artifactType: descriptor.artifactType, text: text))
+        var found: ReferrerList?
+        do throws(JSONScanner.Malformed) {
+            try JSONScanner.read(bytes) { (scanner, name) throws(JSONScanner.Malformed) in
+                guard scanner.isText(name, "manifests") else { return try scanner.skip() }
+                found = try ReferrerList(&scanner)
+            }
+        } catch {
+            return nil
         }
+        guard let found else { return nil }
+        self = found
+    }
+
+    private init(_ scanner: inout JSONScanner) throws(JSONScanner.Malformed) {
+        guard scanner.next == UInt8(ascii: "[") else {
+            try scanner.null()
+            return
+        }
+        var list = ReferrerList()
+        var count = 0
+        try scanner.array { (scanner) throws(JSONScanner.Malformed) in
+            count += 1
+            guard count <= Self.mostEntries else { throw JSONScanner.Malformed() }
+            if let entry = try Entry(&scanner) { list.add(entry) }
+        }
+        self = list
     }
 
     package var isEmpty: Bool { entries.isEmpty }
     package var count: Int { entries.count }
+    /// Of all descriptors together.
+    package var byteCount: Int { entries.reduce(0) { $0 + $1.text.count } }
 
     /// What is there already stays as it is.
     package mutating func add(_ other: ReferrerList) {
@@ -50,47 +76,31 @@ package struct ReferrerList: Equatable, Sendable {
             mediaType: mediaType.rawValue, digest: "\(digest)", size: bytes.count, artifactType: type,
             annotations: manifest?.annotations)
         let text = JSONText.encode(descriptor)
-        add(Entry(digest: digest, artifactType: type, text: text[...]))
+        add(Entry(digest: digest, artifactType: type?.lowercased(), text: text[...]))
         return text.count
     }
 
-    /// end-12b. Media types compare without regard to case (RFC 9110 §8.3.1).
+    /// end-12b.
     package func filtered(by artifactType: String) -> ReferrerList {
         var filtered = ReferrerList()
         let wanted = artifactType.lowercased()
-        for entry in entries where entry.artifactType?.lowercased() == wanted { filtered.add(entry) }
+        for entry in entries where entry.artifactType == wanted { filtered.add(entry) }
         return filtered
     }
 
     package var json: [UInt8] {
-        let list = entries.map(\.text).joined(separator: ",".utf8)
-        return Array("{\"schemaVersion\":2,\"mediaType\":\"\(MediaType.ociIndex)\",\"manifests\":[".utf8)
-            + list + Array("]}\n".utf8)
+        var json = Array("{\"schemaVersion\":2,\"mediaType\":\"\(MediaType.ociIndex)\",\"manifests\":[".utf8)
+        json.reserveCapacity(json.count + byteCount + count + 4)
+        for (number, entry) in entries.enumerated() {
+            if number > 0 { json.append(UInt8(ascii: ",")) }
+            json.append(contentsOf: entry.text)
+        }
+        json.append(contentsOf: "]}\n".utf8)
+        return json
     }
 
     private mutating func add(_ entry: Entry) {
         if digests.insert(entry.digest).inserted { entries.append(entry) }
-    }
-
-    /// Any element will do: each is read by itself.
-    private struct Document: Decodable {
-        struct Anything: Decodable { init(from decoder: any Decoder) {} }
-        enum Key: String, CodingKey { case manifests }
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.container(keyedBy: Key.self)
-            if try !container.decodeNil(forKey: .manifests) {
-                _ = try container.decode([Anything].self, forKey: .manifests)
-            }
-        }
-    }
-
-    /// What is read of a descriptor.
-    private struct Named: Decodable {
-        let mediaType: String
-        let digest: Digest
-        let size: Int64
-        let artifactType: String?
     }
 
     /// What is read of a manifest in order to describe it.
@@ -116,6 +126,46 @@ package struct ReferrerList: Equatable, Sendable {
         let size: Int
         let artifactType: String?
         let annotations: [String: String]?
+    }
+}
+
+extension ReferrerList.Entry {
+    /// nil if what comes next is no descriptor.
+    fileprivate init?(_ scanner: inout JSONScanner) throws(JSONScanner.Malformed) {
+        let start = scanner.position
+        guard scanner.next == UInt8(ascii: "{") else {
+            try scanner.skip()
+            return nil
+        }
+        var (mediaType, digestText, type): (String?, String?, String?)
+        var size: Int64?
+        var isOdd = false
+        /// A string; anything else makes the whole no descriptor.
+        func string(_ scanner: inout JSONScanner) throws(JSONScanner.Malformed) -> String? {
+            if scanner.next == UInt8(ascii: "\"") { return scanner.text(try scanner.string()) }
+            if scanner.next != UInt8(ascii: "n") { isOdd = true }
+            try scanner.skip()
+            return nil
+        }
+        try scanner.object { (scanner, name) throws(JSONScanner.Malformed) in
+            if scanner.isText(name, "digest") {
+                digestText = try string(&scanner)
+            } else if scanner.isText(name, "mediaType") {
+                mediaType = try string(&scanner)
+            } else if scanner.isText(name, "artifactType") {
+                type = try string(&scanner)
+            } else if scanner.isText(name, "size") {
+                size = try scanner.integer()
+            } else {
+                try scanner.skip()
+            }
+        }
+        guard !isOdd, mediaType != nil, let digest = digestText.flatMap({ Digest($0) }), let size, size >= 0 else {
+            return nil
+        }
+        self.digest = digest
+        artifactType = type?.lowercased()
+        text = scanner.bytes[start..<scanner.position]
     }
 }
 

@@ -28,18 +28,19 @@ package struct SearchPage: Equatable, Sendable, Codable {
             case isTrusted = "is_trusted"
         }
 
-        /// Only the name must be there. Descriptions are shown on terminals: control characters become blanks.
+        /// Only the name must be there; what else is odd counts as not told. Descriptions are shown on terminals:
+        /// control characters become blanks.
         package init(from decoder: any Decoder) throws {
             let container = try decoder.container(keyedBy: CodingKeys.self)
             name = try container.decode(String.self, forKey: .name)
-            let text = try container.decodeIfPresent(String.self, forKey: .description) ?? ""
+            let text = container.told(String.self, .description) ?? ""
             description = String(
                 String.UnicodeScalarView(
                     text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
-            starCount = try container.decodeIfPresent(Int.self, forKey: .starCount) ?? 0
-            isOfficial = try container.decodeIfPresent(Bool.self, forKey: .isOfficial) ?? false
-            isAutomated = try container.decodeIfPresent(Bool.self, forKey: .isAutomated) ?? false
-            isTrusted = try container.decodeIfPresent(Bool.self, forKey: .isTrusted) ?? false
+            starCount = container.told(Int.self, .starCount) ?? 0
+            isOfficial = container.told(Bool.self, .isOfficial) ?? false
+            isAutomated = container.told(Bool.self, .isAutomated) ?? false
+            isTrusted = container.told(Bool.self, .isTrusted) ?? false
         }
     }
 
@@ -62,7 +63,7 @@ package struct SearchPage: Equatable, Sendable, Codable {
         results = []
     }
 
-    /// nil unless the bytes are a JSON object with a list of named results.
+    /// nil unless the bytes are a JSON object with a list of results; what in it has no name is left out.
     package init?(parsing bytes: [UInt8]) {
         guard let page = JSONText.decode(SearchPage.self, from: bytes) else { return nil }
         self = page
@@ -77,13 +78,34 @@ package struct SearchPage: Equatable, Sendable, Codable {
         case resultCount = "num_results"
     }
 
+    /// No page has more; what an upstream sends beyond is not looked at.
+    private static let mostResults = 1000
+
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        results = try container.decode([Result].self, forKey: .results)
-        query = try container.decodeIfPresent(String.self, forKey: .query) ?? ""
-        page = try container.decodeIfPresent(Int.self, forKey: .page) ?? 1
-        pageSize = try container.decodeIfPresent(Int.self, forKey: .pageSize) ?? results.count
-        pageCount = max(0, try container.decodeIfPresent(Int.self, forKey: .pageCount) ?? 1)
-        resultCount = max(0, try container.decodeIfPresent(Int.self, forKey: .resultCount) ?? results.count)
+        var list = try container.nestedUnkeyedContainer(forKey: .results)
+        results = []
+        for _ in 0..<Self.mostResults where !list.isAtEnd {
+            if let result = try list.decode(Lossy.self).result { results.append(result) }
+        }
+        query = container.told(String.self, .query) ?? ""
+        page = container.told(Int.self, .page) ?? 1
+        pageSize = container.told(Int.self, .pageSize) ?? results.count
+        pageCount = max(0, container.told(Int.self, .pageCount) ?? 1)
+        resultCount = max(0, container.told(Int.self, .resultCount) ?? results.count)
+    }
+
+    /// One result that is none loses no other.
+    private struct Lossy: Decodable {
+        let result: Result?
+
+        init(from decoder: any Decoder) { result = try? Result(from: decoder) }
+    }
+}
+
+extension KeyedDecodingContainer {
+    /// nil if it is not there, or something else.
+    fileprivate func told<Value: Decodable>(_ type: Value.Type, _ key: Key) -> Value? {
+        (try? decodeIfPresent(type, forKey: key)) ?? nil
     }
 }

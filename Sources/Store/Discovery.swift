@@ -24,9 +24,9 @@ extension ContentStore {
         try await database.keep(list, as: key, of: repository, within: listBound)
     }
 
-    /// The upstream says that there is no such list.
-    package func forget(_ key: ListKey, of repository: Repository) async throws(StoreError) {
-        try await database.forget(key, of: repository)
+    /// The upstream says that there is no such list: all pages of it go.
+    package func forget(_ kind: ListKey.Kind, of repository: Repository) async throws(StoreError) {
+        try await database.forget(kind, of: repository)
     }
 
     // MARK: What is stored

@@ -48,7 +48,7 @@ package struct ListPage: Equatable, Sendable {
 
 extension UpstreamRegistry {
     /// A list that goes on for longer is refused.
-    static let mostPages = 20
+    static let mostPages = 1000
     /// Bytes.
     private static let searchLimit = 1 << 20
 
@@ -87,17 +87,24 @@ extension UpstreamRegistry {
     /// - Parameters:
     ///   - count: results a page.
     ///   - page: from 1 on.
+    /// - Throws: `.unknown` where there is no search, as with most registries: they say so by any no that they have,
+    ///   by the page of a web server, or by sending somewhere else.
     package func search(_ text: String, count: Int, page: Int) async throws(UpstreamError) -> SearchPage {
         let items = [("q", text), ("n", "\(count)"), ("page", "\(page)")]
         let plan: @Sendable (ResponseHead, Hop, Exchange) -> Exchange.Plan = { head, hop, _ in
             guard head.status == 200 else { return .refuse(.refused("\(hop.origin) answered a search \(head.status)")) }
-            return .collect(
-                limit: Self.searchLimit,
-                beyond: .refused("\(hop.origin) answered a search with over \(Self.searchLimit) bytes"))
+            // What is cut here is no document any more.
+            return .collect(limit: Self.searchLimit, beyond: nil)
         }
         let question = Question(url: { Self.searchURL(of: $0).adding(items) }, name: nil, plan: plan)
-        guard let found = SearchPage(parsing: try await ask(question).body) else {
-            throw .refused("\(configuration.name) answered a search with something else")
+        let answer: Answer
+        do {
+            answer = try await ask(question)
+        } catch {
+            throw error.meansNoSearch ? .unknown(message: "no search (\(error))") : error
+        }
+        guard let found = SearchPage(parsing: answer.body) else {
+            throw .refused("\(configuration.name) answered a search with something else, or with over 1 MiB")
         }
         return found
     }
@@ -122,6 +129,17 @@ extension UpstreamRegistry {
         return ListPage(
             bytes: answer.body, mediaType: fields[.contentType].flatMap { MediaType(field: $0) },
             link: HTTPField.Name("Link").flatMap { fields[$0] })
+    }
+}
+
+extension UpstreamError {
+    fileprivate var meansNoSearch: Bool {
+        switch self {
+        case .unknown, .denied, .refused: true
+        case .failed(let status, _): status == 405 || status == 501
+        case .credentialsRefused, .rateLimited, .unreachable, .contradicted, .unsatisfiable, .incomplete, .cancelled:
+            false
+        }
     }
 }
 

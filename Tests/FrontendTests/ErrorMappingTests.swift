@@ -30,7 +30,7 @@ import Testing
         Row(.unknown("words"), 404, "MANIFEST_UNKNOWN", nil),
         Row(.schema1, 404, "MANIFEST_UNKNOWN", nil),
         Row(.denied("words"), 403, "DENIED", "http_request_error", received: 403),
-        Row(.credentials("words"), 403, "DENIED", "http_request_error", received: 401),
+        Row(.credentials("words"), 403, "DENIED", "proxy_configuration_error"),
         Row(.rateLimited(retryAfter: nil, "words"), 429, "TOOMANYREQUESTS", "http_request_error", received: 429),
         Row(.unreachable(.dnsError, "words"), 502, "UNAVAILABLE", "dns_error"),
         Row(.unreachable(.connectionRefused, "words"), 502, "UNAVAILABLE", "connection_refused"),

@@ -112,11 +112,28 @@ import Testing
         }
     }
 
-    @Test func `a list that does not end is refused, not cut`() async throws {
+    @Test func `a list of more than 20,000 is refused, not cut, from the tag too`() async throws {
         try await Scene.run { (scene: Scene) async throws in
-            upstreamPages(scene, (0..<25).map { Self.referrer("a/b", note: "\($0)").descriptor() })
+            let many = Self.index(Array(repeating: "{}", count: 20_001))
+            scene.stub.inject(.status(200, body: many), into: "/referrers/")
             #expect(await scene.get(Self.path).status == 502)
-            #expect(asked(scene) == 20)
+            scene.stub.heal()
+            let descriptor = Self.referrer("a/b").descriptor()
+            let index = TestBlob(Array(Self.index(Array(repeating: descriptor, count: 20_001)).utf8), .ociIndex)
+            scene.stub.add(manifest: index, to: "library/alpine", tag: "\(Self.subject.referrersTag)")
+            #expect(await scene.get(Self.path).status == 502)
+        }
+    }
+
+    @Test func `a fresh list is read once, and then no store is asked for it`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            let descriptor = Self.referrer("a/b").descriptor()
+            upstreamLists(scene, [descriptor])
+            _ = await scene.get(Self.path)
+            scene.closeDatabase()
+            let reply = await scene.get(Self.path)
+            #expect(reply.cacheStatus == "wharf; hit")
+            #expect(try await reply.text() == Self.index([descriptor]) + "\n")
         }
     }
 

@@ -129,6 +129,34 @@ import Testing
         }
     }
 
+    @Test(arguments: [401, 403, 404, 405, 501, 200]) func `a no of any kind says that there is no search`(
+        status: Int
+    ) async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            scene.stub.inject(status == 200 ? .html : .status(status), into: "/v1/search")
+            let reply = await scene.get("/v1/search", query: "q=none")
+            #expect(try await names(reply).isEmpty)
+            #expect(reply["Warning"] == nil)
+            #expect(reply["Proxy-Status"] == nil)
+            #expect(reply.cacheStatus == "wharf; fwd=miss; fwd-status=404")
+        }
+    }
+
+    @Test func `another mirror's 404 for an outage is an outage`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            scene.stub.inject(
+                .status(404, fields: [("Proxy-Status", "wharf; error=connection_refused")]), into: "/v1/search")
+            #expect(await scene.get("/v1/search", query: "q=none").status == 502)
+        }
+    }
+
+    @Test func `one odd result loses no other`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            upstreamFinds(scene, [#"{"name":"a","star_count":1.5}"#, "{}", result("b", stars: 2)], total: 2)
+            #expect(try await names(await scene.get("/v1/search", query: "q=x")) == ["a", "b"])
+        }
+    }
+
     @Test func `offline nobody is asked`() async throws {
         try await Scene.run(offline: true) { (scene: Scene) async throws in
             let reply = await scene.get("/v1/search", query: "q=app")
@@ -150,7 +178,7 @@ import Testing
 
     @Test(
         arguments: [
-            "", "[]", "{}", "{\"results\":7}", "<html>", "{\"results\":[{}]}",
+            "", "[]", "{}", "{\"results\":7}", "<html>",
             "{\"results\":[],\"x\":\"" + String(repeating: "a", count: 2 << 20) + "\"}",
         ]) func `what is no search result is an error`(body: String) async throws
     {

@@ -54,6 +54,51 @@ import Testing
         }
     }
 
+    @Test func `a fresh page is read once, and then no store is asked for it`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            upstreamLists(scene, ["c", "a", "b"])
+            #expect(try await tags(await scene.get(Self.path, query: "n=2")) == ["a", "b"])
+            scene.closeDatabase()
+            let reply = await scene.get(Self.path, query: "n=2")
+            #expect(reply.cacheStatus == "wharf; hit")
+            #expect(try await tags(reply) == ["a", "b"])
+        }
+    }
+
+    @Test func `what is kept from an earlier run is read`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            let page = KeptList(
+                bytes: Array("{\"tags\":[\"a\"]}".utf8), mediaType: nil, link: nil, fetchedAt: scene.wall.now)
+            try await scene.store.keep(page, as: ListKey(kind: .tags, query: "n=2"), of: Self.repository)
+            #expect(await scene.get(Self.path, query: "n=2").cacheStatus == "wharf; hit")
+            scene.closeDatabase()
+            #expect(await scene.get(Self.path, query: "n=2").cacheStatus == "wharf; hit")
+            #expect(asked(scene) == 0)
+        }
+    }
+
+    @Test func `what a client makes up is asked of nobody, and nothing is kept under it`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            upstreamLists(scene, ["a"])
+            let made = ["foo=1", "foo=2", "next_page=x&foo=3", "N=5", "ns=docker.io&foo", "", "&&", "last", "next="]
+            for query in [nil] + made { _ = await scene.get(Self.path, query: query) }
+            for query in ["n=5&foo=1&last=x", "last=x&n=005", "foo=2&last=x&last=y&n=5"] {
+                _ = await scene.get(Self.path, query: query)
+            }
+            #expect(scene.stub.log.requests("tags/list").map(\.query) == [nil, "n=5&last=x"])
+            #expect(try await scene.store.lists(.tags, of: Self.repository).count == 2)
+        }
+    }
+
+    @Test func `a list of more than 200,000 is refused`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            upstreamLists(scene, Array(repeating: "a", count: 200_001))
+            let reply = await scene.get(Self.path, query: "n=1")
+            #expect(reply.status == 502)
+            #expect(try await reply.error()?.code == "UNAVAILABLE")
+        }
+    }
+
     @Test func `a clock that went back makes nothing fresh`() async throws {
         try await Scene.run { (scene: Scene) async throws in
             upstreamLists(scene, ["a"])
@@ -116,15 +161,22 @@ import Testing
     @Test func `a repository that is gone by the upstream's own word is gone here`() async throws {
         try await Scene.run { (scene: Scene) async throws in
             upstreamLists(scene, ["a"])
-            _ = await scene.get(Self.path)
-            scene.wall.advance(by: 60)
+            for query in [nil, "n=2"] as [String?] { _ = await scene.get(Self.path, query: query) }
+            scene.wall.advance(by: 59)
+            for query in ["n=1", "n=1&last=a"] { _ = await scene.get(Self.path, query: query) }
+            scene.wall.advance(by: 1)
+            scene.stub.heal()
             scene.stub.inject(.status(404), into: "tags/list")
             let reply = await scene.get(Self.path)
             #expect(reply.status == 404)
             #expect(try await reply.error()?.code == "NAME_UNKNOWN")
+            // No page of it is left, be it fresh.
+            #expect(await scene.get(Self.path, query: "n=1").status == 404)
             scene.stub.heal()
             scene.stub.inject(.status(503), into: "tags/list")
-            #expect(await scene.get(Self.path).status == 503)
+            for query in [nil, "n=2", "n=1&last=a"] as [String?] {
+                #expect(await scene.get(Self.path, query: query).status == 503)
+            }
         }
     }
 

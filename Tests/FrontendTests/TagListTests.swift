@@ -128,6 +128,24 @@ import Testing
         }
     }
 
+    @Test(
+        arguments: [
+            (#"n=1&last=a"%3E<b"#, "n=1&last=a%22%3E%3Cb", "n=1&last=a%22%3E%3Cb"),
+            ("n=5&last=a+b", "n=5&last=a+b", "n=5&last=a+b"),
+            (#"p=a<"+&last=b&n=1"#, "n=1&next=p%3Da%253C%2522%2B%26last%3Db", "n=1&p=a%3C%22+&last=b"),
+            ("n=-3&next=x", "next=next%3Dx", "next=x"), ("?last=b", "next=%3Flast%3Db", "?last=b"),
+        ]) func `what an upstream goes on by breaks no Link, and comes back to it`(
+            row: (next: String, link: String, asked: String)
+        ) async throws
+    {
+        try await Scene.run { (scene: Scene) async throws in
+            upstreamKnowsNoPages(scene, ["a"], link: "<?\(row.next)>; rel=next")
+            #expect(try await list(scene, query: "n=1").next == "\(Self.path)?\(row.link)")
+            _ = try await list(scene, query: row.link)
+            #expect(scene.stub.log.requests("tags/list").last?.query == row.asked)
+        }
+    }
+
     @Test func `n=0 is an empty list without Link`() async throws {
         try await Scene.run { (scene: Scene) async throws in
             tag(scene, ["a", "b"])
@@ -174,8 +192,10 @@ import Testing
             tag(scene, ["a"])
             _ = await scene.get(Self.path, query: "last=a%26scope=admin%23%0d%0aX:y")
             #expect(scene.stub.log.requests("tags/list").last?.query == "last=a%26scope=admin%23%0d%0aX:y")
-            _ = await scene.get(Self.path, query: "last=a#b&q=\u{1}&n=1")
-            #expect(scene.stub.log.requests("tags/list").last?.query == "n=1")
+            _ = await scene.get(Self.path, query: "last=a#b\u{1}&q=1&n=1")
+            #expect(scene.stub.log.requests("tags/list").last?.query == "n=1&last=a%23b%01")
+            _ = await scene.get(Self.path, query: "next=last%3Da%26n%3D99999%26ns%3Dx%0D%0AX:y&n=2")
+            #expect(scene.stub.log.requests("tags/list").last?.query == "n=2&last=a")
         }
     }
 

@@ -9,6 +9,8 @@ import Testing
         arguments: [
             (#"{"name":"a","tags":["b","a"]}"#, ["b", "a"]), (#" {"tags":[]}"#, []), (#"{"tags":null}"#, []),
             (#"{"tags":["a","b c","\u001b[2J","","x/y","é"],"child":[]}"#, ["a"]),
+            (#"{"t\u0061gs":["\u0031\u002e0","\u00e9","\ud83d\ude00"]}"#, ["1.0"]),
+            (#"{"tags":["a"],"tags":["b"]}"#, ["b"]),
         ]) func `tags are read in their order, and what is none is left out`(row: (text: String, tags: [String]))
     {
         #expect(TagList(parsing: Array(row.text.utf8))?.tags == row.tags)
@@ -17,10 +19,25 @@ import Testing
     @Test(
         arguments: [
             "", "[]", "{}", "null", #"{"tags":{}}"#, #"{"tags":[1]}"#, #"{"tags":"a"}"#, #"["tags"]"#, "<html>",
-            #"{"tags":["a"]"#, "\u{FEFF}{\"tags\":[]}",
+            #"{"tags":["a"]"#, "\u{FEFF}{\"tags\":[]}", #"{"tags":["a"]}{}"#, #"{"tags":["a"],"x":01}"#,
         ]) func `what is no list is none`(text: String)
     {
         #expect(TagList(parsing: Array(text.utf8)) == nil)
+    }
+
+    @Test func `of more than 200,000 none is listed`() {
+        func document(_ count: Int) -> [UInt8] {
+            Array(#"{"tags":[\#(repeatElement(#""""#, count: count).joined(separator: ","))]}"#.utf8)
+        }
+        #expect(TagList(parsing: document(200_000))?.tags == [])
+        #expect(TagList(parsing: document(200_001)) == nil)
+    }
+
+    @Test func `the longest tag is one however it is written`() {
+        let longest = String(repeating: "a", count: 128)
+        let escaped = String(repeating: #"\u0061"#, count: 128)
+        let text = #"{"tags":["\#(longest)","\#(escaped)","\#(longest)a","\#(escaped)a"]}"#
+        #expect(TagList(parsing: Array(text.utf8))?.tags == [longest, longest])
     }
 
     @Test func `it is written with the name`() throws {
@@ -65,7 +82,7 @@ import Testing
              "z":[["manifests"],[{"manifests":[]}]], "manifests" : [ \(Self.descriptor(Self.one)) ] , "w":[1]}
             """
         let list = try #require(ReferrerList(parsing: Array(text.utf8)))
-        #expect(self.text(list) == "\(Self.start)\(Self.descriptor(Self.one)) ]}\n")
+        #expect(self.text(list) == "\(Self.start)\(Self.descriptor(Self.one))]}\n")
     }
 
     @Test func `what is no descriptor is left out, and nothing with it`() throws {
@@ -73,6 +90,9 @@ import Testing
             "1", "null", #""manifests""#, "[]", "{}", #"{"digest":"\#(Self.one)"}"#, Self.descriptor("sha256:12"),
             Self.descriptor("blake3:" + String(repeating: "1", count: 64)),
             Self.descriptor(Self.one).replacing(":7", with: ":-7"), Self.descriptor(Self.one, #","artifactType":3"#),
+            Self.descriptor(Self.one).replacing(":7", with: ":7.5"), Self.descriptor(Self.one, #","size":"7""#),
+            Self.descriptor(Self.one).replacing(":7", with: ":9223372036854775808"),
+            Self.descriptor(Self.one, #","digest":null"#), Self.descriptor(Self.one, #","mediaType":{}"#),
         ]
         for bad in bad {
             let list = try #require(ReferrerList(parsing: index(bad, Self.descriptor(Self.two), bad)))
@@ -83,10 +103,25 @@ import Testing
     @Test(
         arguments: [
             "", "[]", "{}", "<html>", #"{"manifests":{}}"#, #"{"manifests":[}"#, #"{"manifests":"x"}"#,
-            #"{"manifests":[{}]"#, "\u{FEFF}{\"manifests\":[]}",
+            #"{"manifests":[{}]"#, "\u{FEFF}{\"manifests\":[]}", #"{"manifests":[{"a":"\ud800"}]}"#,
+            #"{"manifests":[{"a":1.}]}"#, #"{"manifests":[]}]"#, "{\"manifests\":[\"\u{1}\"]}",
         ]) func `what is no index is no list`(text: String)
     {
         #expect(ReferrerList(parsing: Array(text.utf8)) == nil)
+    }
+
+    @Test func `of more than 20,000 none is listed`() {
+        func document(_ count: Int) -> [UInt8] {
+            Array(#"{"manifests":[\#(repeatElement("{}", count: count).joined(separator: ","))]}"#.utf8)
+        }
+        #expect(ReferrerList(parsing: document(20_000))?.isEmpty == true)
+        #expect(ReferrerList(parsing: document(20_001)) == nil)
+    }
+
+    @Test func `what is read is what clients read: escapes, and the later of two members`() throws {
+        let text = Self.descriptor(Self.three, #","dig\u0065st":"\#(Self.one.replacing(":", with: #"\u003a"#))""#)
+        let list = try #require(ReferrerList(parsing: index(text, Self.descriptor(Self.one))))
+        #expect(self.text(list) == "\(Self.start)\(text)]}\n")
     }
 
     @Test func `text that is no UTF-8 is no list`() {
@@ -171,7 +206,23 @@ import Testing
         #expect(page.results.first?.description == "x [2J  y \"é\"")
     }
 
-    @Test(arguments: ["", "[]", "{}", #"{"results":{}}"#, #"{"results":[{}]}"#, #"{"results":[{"name":1}]}"#, "<html>"])
+    @Test func `what is odd loses neither the page nor its result, unless it is the name`() throws {
+        let text = """
+            {"num_results":1.5,"num_pages":"x","page":null,"results":[{"name":"a","star_count":1.5,"is_official":"yes",\
+            "description":7},{},{"name":1},7,null,{"name":"b","star_count":3}]}
+            """
+        let page = try #require(SearchPage(parsing: Array(text.utf8)))
+        #expect(page.results.map(\.name) == ["a", "b"])
+        #expect(page.results.map(\.starCount) == [0, 3])
+        #expect(page.resultCount == 2)
+    }
+
+    @Test func `of a thousand results the rest is not looked at`() throws {
+        let text = #"{"results":[\#(repeatElement(#"{"name":"a"}"#, count: 1001).joined(separator: ","))]}"#
+        #expect(SearchPage(parsing: Array(text.utf8))?.results.count == 1000)
+    }
+
+    @Test(arguments: ["", "[]", "{}", #"{"results":{}}"#, #"{"results":7}"#, "<html>"])
     func `what is no result is none`(text: String) { #expect(SearchPage(parsing: Array(text.utf8)) == nil) }
 
     @Test func `it is read as it is written`() {

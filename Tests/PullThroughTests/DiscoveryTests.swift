@@ -1,5 +1,6 @@
-// Discovery without the face: where the next page is, where Docker Hub searches, and what a store without words costs.
+// Discovery without the face: where the next page is, where Docker Hub searches, and how much one list may take.
 
+import HTTPSemantics
 import OCI
 import Store
 import TestSupport
@@ -79,6 +80,71 @@ import Testing
             scene.stub.inject(.status(200, body: "{\"results\":[]}"), into: "/v1/search")
             _ = try await Discovery(cache: scene.cache).search("a", count: 1, page: 1)
             #expect(scene.stub.log.requests("/v1/search").map(\.isAuthorized) == [false])
+        }
+    }
+
+    private static let subject = Digest.of(Array("subject".utf8), .sha256)
+
+    private static func index(_ digest: Digest? = nil) -> String {
+        let entry = digest.map { #"{"mediaType":"\#(MediaType.ociManifest)","digest":"\#($0)","size":7}"# } ?? ""
+        return #"{"schemaVersion":2,"manifests":[\#(entry)]}"#
+    }
+
+    private static func referrers(_ scene: Scene) async throws -> Discovery.Fetched<ReferrerList> {
+        try await Discovery(cache: scene.cache).referrers(of: subject, in: Scene.alpine)
+    }
+
+    /// So many pages, each with a descriptor of its own.
+    private func upstreamPages(_ scene: Scene, _ count: Int) {
+        // All rules befall a request, and the last of them counts until it is used up.
+        for number in (0..<count).reversed() {
+            let link = [(name: "Link", value: "<?page=\(number + 1)>; rel=next")]
+            let body = Self.index(Digest.of(Array("\(number)".utf8), .sha256))
+            scene.stub.inject(
+                .status(200, body: body, fields: number == count - 1 ? [] : link), into: "/referrers/",
+                times: number + 1)
+        }
+    }
+
+    @Test func `a list of referrers is a thousand pages long, and one that does not end is refused, not cut`()
+        async throws
+    {
+        try await Scene.run { (scene: Scene) async throws in
+            upstreamPages(scene, 1000)
+            #expect(try await Self.referrers(scene).list.count == 1000)
+        }
+        try await Scene.run { (scene: Scene) async throws in
+            upstreamPages(scene, 1001)
+            let refusal = await refusal { () throws(Refusal) in
+                try await Discovery(cache: scene.cache).referrers(of: Self.subject, in: Scene.alpine)
+            }
+            #expect(refusal?.error.proxyError == .httpProtocolError)
+            #expect(scene.asked("/referrers/") == 1000)
+        }
+    }
+
+    /// Without a common bound the second question would wait for a time that nobody turns the clock to.
+    @Test(.timeLimit(.minutes(1)), arguments: [200, 404])
+    func `all that one list takes is asked within the time of one answer`(first: Int) async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            let (one, two) = (StubGate(), StubGate())
+            // A page that leads to another, or a no that leads to the tag.
+            let next = [(name: "Link", value: "<?page=2>; rel=next")]
+            scene.stub.inject(.status(first, body: Self.index(), fields: next), into: "/referrers/")
+            scene.stub.inject(.hold(one), into: "/referrers/", times: 1)
+            let second = first == 200 ? "/referrers/" : "/manifests/"
+            async let refused = refusal { () throws(Refusal) in
+                try await Discovery(cache: scene.cache).referrers(of: Self.subject, in: Scene.alpine)
+            }
+            await scene.stub.wait { $0.held == 1 }
+            scene.stub.inject(.hold(two), into: second)
+            scene.clock.advance(by: .seconds(14))
+            one.open()
+            await scene.stub.wait { $0.held == 2 }
+            scene.clock.advance(by: .seconds(2))
+            // What was left for the second. The transport, whose time is the real one, would say something else.
+            #expect(await refused?.error.message.contains("no answer within 1.0 seconds") == true)
+            two.open()
         }
     }
 }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Store
 
-@Suite("DigestGate", .timeLimit(.minutes(1))) struct DigestGateTests {
+@Suite("DigestGate", .timeLimit(.minutes(5))) struct DigestGateTests {
     /// Runs what it is given in that order, one at a time, so that a test knows who came first.
     final class InOrder: TaskExecutor {
         private let queue = DispatchQueue(label: "in order")

@@ -9,7 +9,7 @@ import Testing
 
 private let mebi: Int64 = 1 << 20
 
-@Suite("Eviction", .timeLimit(.minutes(2))) struct EvictionTests {
+@Suite("Eviction", .timeLimit(.minutes(5))) struct EvictionTests {
     let scene: StoreScene
 
     init() throws { scene = try StoreScene() }

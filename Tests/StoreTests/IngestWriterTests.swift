@@ -7,7 +7,7 @@ import Testing
 
 @testable import Store
 
-@Suite("IngestWriter", .timeLimit(.minutes(1))) struct IngestWriterTests {
+@Suite("IngestWriter", .timeLimit(.minutes(5))) struct IngestWriterTests {
     let directory: TemporaryDirectory
     let capacity: Capacity
 

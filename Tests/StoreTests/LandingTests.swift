@@ -245,7 +245,7 @@ extension Landing {
         for wish in waiting { #expect(wish.hops.calls == 1) }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: [true, false])
+    @Test(.timeLimit(.minutes(5)), arguments: [true, false])
     func `no wake-up is lost, however looking and landing interleave`(_ isSizeKnown: Bool) async {
         let size: Int64 = 400_000
         let landing = Landing(size: isSizeKnown ? size : nil)

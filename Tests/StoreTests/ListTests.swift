@@ -81,15 +81,20 @@ private func key(_ number: Int) -> ListKey { ListKey(kind: .referrers(Digest.of(
         #expect(try await store.lists(.tags, of: mine) == [page("new", at: 2)])
     }
 
-    @Test func `what the upstream has no more is forgotten, and nothing else`() async throws {
+    @Test func `what the upstream has no more is forgotten, all pages of it, and nothing else`() async throws {
         let store = try scene.open()
-        let second = ListKey(kind: .tags, query: "last=a")
-        try await store.forget(tags, of: mine)
-        for key in [tags, second] { try await store.keep(page(key.query), as: key, of: mine) }
-        try await store.forget(tags, of: mine)
-        try await store.forget(second, of: try repository("other"))
-        #expect(try await store.list(tags, of: mine) == nil)
-        #expect(try await store.lists(.tags, of: mine) == [page("last=a")])
+        let (other, subject) = (try repository("other"), ListKey(kind: .referrers(Digest.of([1])), query: ""))
+        try await store.forget(.tags, of: mine)
+        for key in [tags, ListKey(kind: .tags, query: "last=a"), subject] {
+            for repository in [mine, other] { try await store.keep(page(key.query), as: key, of: repository) }
+        }
+        try await store.forget(.tags, of: mine)
+        #expect(try await store.lists(.tags, of: mine).isEmpty)
+        #expect(try await store.list(subject, of: mine) != nil)
+        #expect(try await store.lists(.tags, of: other).count == 2)
+        try await store.forget(subject.kind, of: mine)
+        #expect(try await store.list(subject, of: mine) == nil)
+        #expect(try await store.list(subject, of: other) != nil)
     }
 
     @Test func `4096 pages and 64 MiB are kept, in a small store a tenth of it`() {

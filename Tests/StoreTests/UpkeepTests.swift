@@ -87,7 +87,7 @@ import Testing
     }
 }
 
-@Suite("Upkeep", .timeLimit(.minutes(1))) struct UpkeepTests {
+@Suite("Upkeep", .timeLimit(.minutes(5))) struct UpkeepTests {
     let scene: StoreScene
 
     init() throws { scene = try StoreScene() }

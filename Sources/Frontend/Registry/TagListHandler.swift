@@ -37,9 +37,9 @@ struct TagListHandler: Sendable {
     private func shown(_ list: TagPage, _ page: Page) -> (tags: [String], next: Page?) {
         if page.count == 0 { return ([], nil) }  // distribution-spec v1.1: empty, and without `Link`
         if let next = list.next.flatMap(Page.init(next:)) { return (list.tags, next) }
-        guard list.isAllThatIsKnown || page.isIgnored(in: list.tags) else { return (list.tags, nil) }
-        let (shown, next) = page.cut(list.tags.sorted())
-        return (shown, next)
+        guard list.isAllThatIsKnown || page.isIgnored(in: list.sorted) else { return (list.tags, nil) }
+        let (shown, next) = page.cut(list.sorted)
+        return (Array(shown), next)
     }
 }
 

@@ -1,5 +1,6 @@
 // What there is to be pulled: lists of tags and referrers, each kept with a freshness of its own, and the search. The
-// lists' verbs are in TagLists.swift and ReferrerLists.swift, the search's in Search.swift.
+// lists' verbs are in TagLists.swift and ReferrerLists.swift, the search's in Search.swift; ListMemory.swift makes hits
+// cheap.
 
 package import HTTPSemantics
 import Logging
@@ -16,6 +17,8 @@ package final class Discovery: Sendable {
     }
 
     let cache: PullThroughCache
+    private let memory = ListMemory()
+    private let lane = Lane()
     /// Reading all that is kept of a repository takes memory: it is done once for all who ask.
     let knownFlights = SingleFlight<Repository, TagPage?>()
     let tagFlights = SingleFlight<Question, Result<Fetched<TagPage>, Refusal>>()
@@ -36,24 +39,49 @@ package final class Discovery: Sendable {
 
     // MARK: What is kept
 
-    /// A list as it is kept. That it cannot be read, or written, is logged and no more: keeping is only a saving.
-    func kept(_ question: Question) async -> KeptList? {
-        await logged(question) { () async throws(StoreError) in
+    /// A list as it is kept; nil if there is none that can be read. That the store fails is logged and no more: keeping
+    /// is only a saving.
+    func kept<List: ReadList>(_ question: Question) async -> KnownList<List>? {
+        if let known: KnownList<List> = memory.known(question) { return known }
+        let changes = memory.changes
+        let kept = await logged(question) { () async throws(StoreError) in
             try await cache.store.list(question.key, of: question.repository)
-        } ?? nil
+        }
+        guard let kept = kept ?? nil, let list: List = await read(kept) else { return nil }
+        let known = KnownList(list: list, fetchedAt: kept.fetchedAt)
+        memory.remember(known, for: question, since: changes)
+        return known
     }
 
-    /// - Returns: whether it was written down.
-    func keep(_ list: KeptList, for question: Question) async -> Bool {
-        await logged(question) { () async throws(StoreError) in
-            try await cache.store.keep(list, as: question.key, of: question.repository)
-        } != nil
+    /// Keeps what the upstream gave.
+    ///
+    /// - Returns: the list, and whether it was written down; nil if it is none, and then nothing is kept.
+    func keep<List: ReadList>(
+        _ new: KeptList, for question: Question
+    ) async -> (list: List, isStored: Bool)? {
+        guard let list: List = await read(new) else { return nil }
+        memory.change(question, to: KnownList(list: list, fetchedAt: new.fetchedAt))
+        let stored: Void? = await logged(question) { () async throws(StoreError) in
+            try await cache.store.keep(new, as: question.key, of: question.repository)
+        }
+        return (list, stored != nil)
     }
 
+    /// All pages of it.
     func forget(_ question: Question) async {
         _ = await logged(question) { () async throws(StoreError) in
-            try await cache.store.forget(question.key, of: question.repository)
+            try await cache.store.forget(question.key.kind, of: question.repository)
         }
+        memory.forget(question.key.kind, of: question.repository)
+    }
+
+    func read<List: ReadList>(_ kept: KeptList) async -> List? { await read(kept.bytes.count) { List(kept) } }
+
+    /// What is short is read at once.
+    ///
+    /// - Parameter size: bytes.
+    func read<Value: Sendable>(_ size: Int, _ reading: @escaping @Sendable () -> Value) async -> Value {
+        size <= 64 << 10 ? reading() : await lane.run(reading)
     }
 
     func logged<Value>(_ question: Question, _ body: () async throws(StoreError) -> Value) async -> Value? {
@@ -67,22 +95,43 @@ package final class Discovery: Sendable {
         }
     }
 
+    // MARK: Asking once
+
+    /// One reading of what is kept and one question to the upstream serve all who ask meanwhile.
+    func shared<List>(
+        _ flights: SingleFlight<Question, Result<Fetched<List>, Refusal>>, _ question: Question,
+        _ body: @escaping @Sendable () async throws(Refusal) -> Fetched<List>
+    ) async throws(Refusal) -> Fetched<List> {
+        let (result, isCollapsed) = await flights.run(question) { await Result(body) }
+        do throws(Refusal) {
+            var fetched = try result.get()
+            if isCollapsed { fetched.status.isCollapsed = true }
+            return fetched
+        } catch {
+            var status = error.status
+            if isCollapsed { status.isCollapsed = true }
+            throw Refusal(error.error, status)
+        }
+    }
+
     // MARK: How old it is
 
     /// Whether it is served without asking. One from the future (the clock went back) is not.
-    func isFresh(_ list: KeptList, of repository: Repository) -> Bool {
-        let age = cache.now() - list.fetchedAt
+    ///
+    /// - Parameter fetchedAt: in Unix milliseconds, as below.
+    func isFresh(_ fetchedAt: Int64, of repository: Repository) -> Bool {
+        let age = cache.now() - fetchedAt
         return age >= 0 && age < (cache.directory[repository.upstream]?.policy.freshFor ?? 0)
     }
 
     /// Whether it still counts when the upstream fails. With nobody to ask, what is kept is all there is, however old.
-    func mayServeStale(_ list: KeptList, of repository: Repository, after error: PullThroughError) -> Bool {
+    func mayServeStale(_ fetchedAt: Int64, of repository: Repository, after error: PullThroughError) -> Bool {
         guard let policy = cache.directory[repository.upstream]?.policy else { return false }
-        return error == .offline || cache.now() - list.fetchedAt < policy.freshFor + policy.staleIfError
+        return error == .offline || cache.now() - fetchedAt < policy.freshFor + policy.staleIfError
     }
 
     /// Seconds.
-    func age(_ list: KeptList) -> Int64 { max(0, (cache.now() - list.fetchedAt) / 1000) }
+    func age(_ fetchedAt: Int64) -> Int64 { max(0, (cache.now() - fetchedAt) / 1000) }
 }
 
 extension CacheStatus {
@@ -92,7 +141,7 @@ extension CacheStatus {
     }
 
     /// The upstream was asked and gave a list.
-    static func listed(inPlaceOf kept: KeptList?, isStored: Bool) -> CacheStatus {
-        CacheStatus(forward: kept == nil ? .miss : .stale, forwardStatus: 200, isStored: isStored)
+    static func listed(inPlaceOfAnother: Bool, isStored: Bool) -> CacheStatus {
+        CacheStatus(forward: inPlaceOfAnother ? .stale : .miss, forwardStatus: 200, isStored: isStored)
     }
 }

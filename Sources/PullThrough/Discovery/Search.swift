@@ -41,6 +41,9 @@ extension Discovery {
             found.results = overflow ? [] : Array(stored.dropFirst(start).prefix(count))
             found.resultCount = stored.count
             found.pageCount = (stored.count + count - 1) / count
+            guard error.isFailure else {  // there is no search but ours
+                return Fetched(list: found, status: .miss(error.upstreamStatus, isCollapsed: isCollapsed))
+            }
             return Fetched(list: found, status: .stale(after: error), age: nil, failure: error)
         }
     }

@@ -10,36 +10,37 @@ import Upstream
 package struct TagPage: Sendable {
     /// In the upstream's order.
     package let tags: [String]
+    /// The same in alphabetical order.
+    package let sorted: [String]
     /// The query of the next page in the upstream's words; nil on the last.
     package let next: String?
-    /// All that is known here, sorted: which part of it is shown is for who shows it to say.
+    /// All that is known here: which part of it is shown is for who shows it to say.
     package let isAllThatIsKnown: Bool
+
+    init(tags: [String], next: String?, isAllThatIsKnown: Bool) {
+        self.tags = tags
+        self.next = next
+        self.isAllThatIsKnown = isAllThatIsKnown
+        // Most registries sort: then both are one array.
+        sorted = zip(tags, tags.dropFirst()).allSatisfy { $0 <= $1 } ? tags : tags.sorted()
+    }
 }
 
 extension Discovery {
     /// - Parameter query: which page, in the upstream's words.
     package func tags(in repository: Repository, query: String?) async throws(Refusal) -> Fetched<TagPage> {
         let question = Question(repository: repository, key: ListKey(kind: .tags, query: query ?? ""))
-        let kept = await kept(question)
-        if let kept, isFresh(kept, of: repository), let page = TagPage(kept) {
-            return Fetched(list: page, status: .hit, age: age(kept))
-        }
-        let (result, isCollapsed) = await tagFlights.run(question) { [self] in
-            await Result { () async throws(Refusal) in try await fetch(question, query, kept: kept) }
-        }
-        do throws(Refusal) {
-            var fetched = try result.get()
-            fetched.status.isCollapsed = isCollapsed
-            return fetched
-        } catch {
-            var status = error.status
-            status.isCollapsed = isCollapsed
-            throw Refusal(error.error, status)
+        return try await shared(tagFlights, question) { [self] () async throws(Refusal) in
+            let kept: KnownList<TagPage>? = await kept(question)
+            if let kept, isFresh(kept.fetchedAt, of: repository) {
+                return Fetched(list: kept.list, status: .hit, age: age(kept.fetchedAt))
+            }
+            return try await fetch(question, query, isKept: kept != nil)
         }
     }
 
     private func fetch(
-        _ question: Question, _ query: String?, kept: KeptList?
+        _ question: Question, _ query: String?, isKept: Bool
     ) async throws(Refusal) -> Fetched<TagPage> {
         let repository = question.repository
         do throws(PullThroughError) {
@@ -48,12 +49,12 @@ extension Discovery {
             }
             let new = KeptList(
                 bytes: page.bytes, mediaType: page.mediaType?.rawValue, link: page.link, fetchedAt: cache.now())
-            guard let list = TagPage(new) else {
-                throw .unusable("\(repository.upstream) sent what is no list of tags")
+            guard let (list, isStored): (TagPage, Bool) = await keep(new, for: question) else {
+                throw .unusable("\(repository.upstream) sent what is no list of tags, or one that is too long")
             }
-            let isStored = await keep(new, for: question)
-            return Fetched(list: list, status: .listed(inPlaceOf: kept, isStored: isStored))
+            return Fetched(list: list, status: .listed(inPlaceOfAnother: isKept, isStored: isStored))
         } catch {
+            // It has said so of the repository, not of this page.
             if case .unknown = error { await forget(question) }
             guard error.isFailure else { throw .missed(error) }
             let known = await knownFlights.run(repository) { [self] in
@@ -64,7 +65,8 @@ extension Discovery {
         }
     }
 
-    /// The kept pages and the tags that were pulled, as one list; nil if there is neither.
+    /// The kept pages and the tags that were pulled, as one list; nil if there is neither. A list that would be longer
+    /// than any upstream's grows no more.
     private func allKnown(
         of repository: Repository, after error: PullThroughError, _ question: Question
     ) async -> TagPage? {
@@ -74,17 +76,25 @@ extension Discovery {
         let pulled = await logged(question) { () async throws(StoreError) in
             try await cache.store.tags(of: repository)
         }
-        let usable = (pages ?? []).filter { mayServeStale($0, of: repository, after: error) }
+        let usable = (pages ?? []).filter { mayServeStale($0.fetchedAt, of: repository, after: error) }
         if usable.isEmpty, pulled?.isEmpty ?? true { return nil }
-        let all = usable.compactMap { TagPage($0)?.tags }.reduce(into: Set(pulled ?? [])) { $0.formUnion($1) }
-        return TagPage(tags: all.sorted(), next: nil, isAllThatIsKnown: true)
+        var all = Set(pulled ?? [])
+        for page in usable where all.count < TagList.mostEntries {
+            let list: TagPage? = await read(page)
+            all.formUnion(list?.tags ?? [])
+        }
+        return await read(all.count * Tag.sizeLimit) { [all] in
+            TagPage(tags: all.sorted(), next: nil, isAllThatIsKnown: true)
+        }
     }
 }
 
-extension TagPage {
-    /// nil if it is no list of tags.
-    fileprivate init?(_ list: KeptList) {
-        guard let tags = TagList(parsing: list.bytes)?.tags else { return nil }
-        self.init(tags: tags, next: list.link.flatMap { ListPage.nextQuery(in: $0) }, isAllThatIsKnown: false)
+extension TagPage: ReadList {
+    init?(_ kept: KeptList) {
+        guard let tags = TagList(parsing: kept.bytes)?.tags else { return nil }
+        self.init(tags: tags, next: kept.link.flatMap { ListPage.nextQuery(in: $0) }, isAllThatIsKnown: false)
     }
+
+    /// A string takes 16 bytes in each array, and of more than 15 characters so many elsewhere.
+    var cost: Int { tags.reduce(0) { $0 + 32 + ($1.utf8.count > 15 ? $1.utf8.count + 32 : 0) } }
 }

@@ -124,11 +124,19 @@ extension MetadataDatabase {
         }
     }
 
-    func forget(_ key: ListKey, of repository: Repository) async throws(StoreError) {
+    private func forget(_ key: ListKey, of repository: Repository) async throws(StoreError) {
         try await write { db in
             guard let id = try repository.id(in: db) else { return }
             try db.cachedStatement(sql: "DELETE FROM list WHERE repository = ? AND subject = ? AND query = ?")
                 .execute(arguments: [id, key.kind.data, key.query])
+        }
+    }
+
+    func forget(_ kind: ListKey.Kind, of repository: Repository) async throws(StoreError) {
+        try await write { db in
+            guard let id = try repository.id(in: db) else { return }
+            try db.cachedStatement(sql: "DELETE FROM list WHERE repository = ? AND subject = ?")
+                .execute(arguments: [id, kind.data])
         }
     }
 
