@@ -103,16 +103,19 @@ package struct ContentRange: Hashable, Sendable {
         guard let first = range[..<dash].number, let last = range[range.index(after: dash)...].number else {
             return nil
         }
-        guard first <= last, last < .max else { return nil }
+        guard first <= last, last < Self.mostBytes else { return nil }
         if size.elementsEqual("*".utf8) {
             self.size = nil
         } else {
-            guard let size = size.number, last < size else { return nil }
+            guard let size = size.number, last < size, size <= Self.mostBytes else { return nil }
             self.size = size
         }
         self.first = first
         self.last = last
     }
+
+    /// No content is larger: 8 PiB, which leaves room to calculate with sums of sizes.
+    package static let mostBytes: Int64 = 1 << 53
 
     package var range: Range<Int64> { first..<last + 1 }
 
@@ -122,7 +125,7 @@ package struct ContentRange: Hashable, Sendable {
     /// The size in bytes that a 416 tells; `nil` if the field is not of that form.
     package static func unsatisfiedSize(_ field: some StringProtocol) -> Int64? {
         guard let (range, size) = parts(field), range.elementsEqual("*".utf8) else { return nil }
-        return size.number
+        return size.number.flatMap { $0 <= mostBytes ? $0 : nil }
     }
 
     private static func parts(_ field: some StringProtocol) -> (range: Substring.UTF8View, size: Substring.UTF8View)? {

@@ -55,6 +55,14 @@ package final class PullThroughCache: Sendable {
         return entry.registry
     }
 
+    /// All questions that one answer takes are bounded together.
+    func together<Value: Sendable, Failure: Error>(
+        _ repository: Repository, _ work: () async throws(Failure) -> Value
+    ) async throws(Failure) -> Value {
+        guard let registry = directory[repository.upstream]?.registry else { return try await work() }
+        return try await registry.together(work)
+    }
+
     /// One question to a repository's upstream, its failure said in this room's words.
     func asking<Value: Sendable>(
         _ repository: Repository,
@@ -167,10 +175,9 @@ extension PullThroughError {
         switch self {
         case .unknown, .schema1: 404
         case .denied: 403
-        case .credentials: 401
         case .rateLimited: 429
         case .failed(let status, _): status
-        case .unreachable, .unusable, .noSuchUpstream, .notAllowed, .offline, .noSpace, .store: nil
+        case .credentials, .unreachable, .unusable, .noSuchUpstream, .notAllowed, .offline, .noSpace, .store: nil
         }
     }
 }

@@ -86,7 +86,8 @@ package enum PullThroughError: Error, Equatable, Sendable {
     package var proxyError: ProxyError? {
         switch self {
         case .unreachable(let error, _): error
-        case .denied, .credentials, .rateLimited, .failed: .httpRequestError
+        case .denied, .rateLimited, .failed: .httpRequestError
+        case .credentials: .proxyConfigurationError
         case .unusable: .httpProtocolError
         case .unknown, .schema1, .noSuchUpstream, .notAllowed, .offline, .noSpace, .store: nil
         }

@@ -1,21 +1,31 @@
 // One question to an upstream at a time: who asks the same meanwhile gets the same answer.
 
+import HTTPSemantics
 import Synchronization
 
 /// The first asker's departure stops nothing: the flight is a task of its own.
+///
+/// A request that has come through another mirror does not join one that has not: in a circle of mirrors that are both
+/// asked at the same time each would wait for the other's flight, and so for its own.
 final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    private let flights = Mutex<[Key: Task<Value, Never>]>([:])
+    private struct Asked: Hashable {
+        let key: Key
+        let via: Via
+    }
+
+    private let flights = Mutex<[Asked: Task<Value, Never>]>([:])
 
     /// - Returns: the answer, and whether another's question brought it.
     func run(_ key: Key, _ body: @escaping @Sendable () async -> Value) async -> (value: Value, isCollapsed: Bool) {
+        let asked = Asked(key: key, via: Via.current)
         let (task, isCollapsed) = flights.withLock { flights in
-            if let task = flights[key] { return (task, true) }
+            if let task = flights[asked] { return (task, true) }
             let task = Task {
                 let value = await body()
-                self.flights.withLock { $0[key] = nil }
+                self.flights.withLock { $0[asked] = nil }
                 return value
             }
-            flights[key] = task
+            flights[asked] = task
             return (task, false)
         }
         return (await task.value, isCollapsed)

@@ -26,7 +26,9 @@ extension PullThroughCache {
         if stored == nil { try remembered(key) }
         let (result, isCollapsed) = await tagFlights.run(key) { [self] in
             await Result { () async throws(Refusal) in
-                try await resolve(tag, in: repository, stored: stored, policy: policy)
+                try await together(repository) { () async throws(Refusal) in
+                    try await resolve(tag, in: repository, stored: stored, policy: policy)
+                }
             }
         }
         do throws(Refusal) {
@@ -74,7 +76,7 @@ extension PullThroughCache {
                     metadata: ["image": "\(repository):\(tag)", "from": "\(stored.digest)", "to": "\(digest)"])
             }
             if isSpent, try await !isHere(digest, in: repository) { throw spent(registry) }
-            let fetched = try await fetch(digest, in: repository, tag: tag)
+            let fetched = try await fetch(named: digest, by: tag, in: repository)
             return ManifestAnswer(content: fetched.content, status: fetched.status(forward))
         } catch {
             return try await fallBack(on: error, tag, in: repository, stored: stored, policy: policy)
@@ -87,6 +89,21 @@ extension PullThroughCache {
         case content(Fetched)
         /// It does not, and nothing may be fetched.
         case nothing
+    }
+
+    /// Fetches what a tag has just been said to name. If that is gone, the tag may have moved: it is asked once more.
+    private func fetch(
+        named digest: Digest, by tag: Tag, in repository: Repository
+    ) async throws(PullThroughError) -> Fetched {
+        do throws(PullThroughError) {
+            return try await fetch(digest, in: repository, tag: tag)
+        } catch .unknown {
+            guard case .digest(let newer) = try await ask(tag, in: repository, mayPull: false), newer != digest else {
+                // Not absence: the tag is there, and what it names is not.
+                throw .failed(status: 404, "\(repository.upstream) names \(digest) for \(tag), and does not have it")
+            }
+            return try await fetch(newer, in: repository, tag: tag)
+        }
     }
 
     private func spent(_ registry: UpstreamRegistry) -> PullThroughError {

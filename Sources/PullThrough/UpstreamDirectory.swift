@@ -76,7 +76,8 @@ package struct UpstreamDirectory: Sendable {
     package func route(
         _ name: RepositoryName, namespace: String?, ownHost: String?
     ) throws(PullThroughError) -> Route {
-        if let namespace, namespace != ownHost {
+        // A mirror may go by the very name of an upstream.
+        if let namespace, namespace != ownHost || entries[canonical(namespace)] != nil {
             let upstream = canonical(namespace)
             return .upstream(try repository(name, of: upstream, askedAs: namespace))
         }

@@ -11,9 +11,14 @@ struct DirectoryLock: ~Copyable {
 
     init(_ root: String) throws(StoreError) {
         let descriptor = try system("open", root) { open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(descriptor)
-            throw .inUse(root: root)
+        // A program that is just being started holds what its parent held, until it runs: not for long.
+        for attempt in 0... {
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { break }
+            guard attempt < 20 else {
+                close(descriptor)
+                throw .inUse(root: root)
+            }
+            usleep(10_000)
         }
         self.descriptor = descriptor
     }

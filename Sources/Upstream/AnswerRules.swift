@@ -62,12 +62,24 @@ struct AnswerRules: Sendable {
         }
         guard isHome else { return .failed(status: status, message: message) }
         switch status {
-        case 404 where hasProxyError(head): return .failed(status: status, message: message)
+        case 401 where isMirrorsFailure(head), 403 where isMirrorsFailure(head), 404 where hasProxyError(head):
+            return .failed(status: status, message: message)
         case 404: return .unknown(message: message)
         case 401, 403: return .denied(status: status, message: message)
         case 508: return .unreachable(.proxyLoopDetected, message)
         default: return .failed(status: status, message: message)
         }
+    }
+
+    /// What a proxy that forwards in the clear has answered in the upstream's place; nil where nothing tells the two
+    /// apart. Registries do not speak HTML, proxies do.
+    static func proxyError(of answer: Answer, proxy: ProxyURL) -> UpstreamError? {
+        let status = answer.head.status
+        if status == 407 {
+            return .unreachable(.proxyConfigurationError, "the proxy \(proxy) wants another user name or password")
+        }
+        guard mediaType(of: answer.head) == "text/html" else { return nil }
+        return .failed(status: status, message: "the proxy \(proxy) answered \(status) with an HTML page")
     }
 
     /// What the body says, in one printable line: the first error of an OCI body, or the start of a plain text.
@@ -94,9 +106,18 @@ struct AnswerRules: Sendable {
         head.fields[.contentType].flatMap { MediaType(field: $0) }?.rawValue
     }
 
-    private static func hasProxyError(_ head: ResponseHead) -> Bool {
-        guard let name = HTTPField.Name(ProxyStatus.fieldName), let field = head.fields[name] else { return false }
-        return field.split(whereSeparator: { $0 == ";" || $0 == "," || $0 == " " }).contains { $0.hasPrefix("error=") }
+    private static func hasProxyError(_ head: ResponseHead) -> Bool { !proxyErrors(head).isEmpty }
+
+    /// Whether another mirror's no is about that mirror, and not what its upstream has said.
+    private static func isMirrorsFailure(_ head: ResponseHead) -> Bool {
+        proxyErrors(head).contains { $0 != ProxyError.httpRequestError.rawValue }
+    }
+
+    private static func proxyErrors(_ head: ResponseHead) -> [Substring] {
+        guard let name = HTTPField.Name(ProxyStatus.fieldName), let field = head.fields[name] else { return [] }
+        return field.split { $0 == ";" || $0 == "," || $0 == " " }.filter { $0.hasPrefix("error=") }.map {
+            $0.dropFirst("error=".count)
+        }
     }
 }
 

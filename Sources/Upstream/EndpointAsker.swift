@@ -24,6 +24,8 @@ struct Question: Sendable {
     var version = TransferRequest.Version.http2
     /// Whether the body's bytes count as received from the upstream, and for its bandwidth: blobs and manifests.
     var isCounted = false
+    /// Whether it is about a manifest, which is what registries count and limit.
+    var isPull = false
     /// Whether "not by this method" is an answer: 405, or 403 from a host that was redirected to.
     var isTentative = false
     /// What to do with a 2xx that broke no general rule.
@@ -151,6 +153,14 @@ final class EndpointAsker: Sendable {
         }
     }
 
+    private func note(_ limit: RateLimit?, of question: Question, _ status: Int) {
+        if let limit {
+            ledger.saw(limit)
+        } else if question.isPull, (200...299).contains(status) {
+            ledger.sawNoLimit()
+        }
+    }
+
     private func party(_ way: Redirects, _ home: AddressClass?) -> RequestSender.Party {
         if way.isHome { return .home }
         // Where we go unled, as for Docker Hub's search, the address is whatever it is.
@@ -159,7 +169,13 @@ final class EndpointAsker: Sendable {
     }
 
     private func error(of answer: Answer, to question: Question, _ way: Redirects) -> UpstreamError {
-        AnswerRules.error(
+        let proxy = configuration.proxies.proxy(for: way.url.origin)
+        if let proxy, proxy.speaksForItself(to: way.url.origin),
+            let error = AnswerRules.proxyError(of: answer, proxy: proxy)
+        {
+            return error
+        }
+        return AnswerRules.error(
             of: answer, from: way.url.origin, isHome: way.isHome, hasRange: question.fields[.range] != nil,
             now: wire.now())
     }
@@ -191,7 +207,7 @@ final class EndpointAsker: Sendable {
             to: sender.request(
                 question.method, way.url, fields, version: question.version, to: party(way, home)),
             over: wire.transport)
-        if way.isHome, let limit = RateLimit(answer.head.fields) { ledger.saw(limit) }
+        if way.isHome { note(RateLimit(answer.head.fields), of: question, answer.head.status) }
         wire.logger.debug(
             "upstream answered",
             metadata: [

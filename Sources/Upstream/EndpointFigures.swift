@@ -98,7 +98,7 @@ final class EndpointLedger: Sendable {
         state.withLock { state in
             state.figures.errors += 1
             state.figures.lastError = "\(error)"
-            if error.isOutage { state.breaker.failed(at: now) }
+            if error.isOutage { state.breaker.failed(at: now) } else if error.isAnswer { state.breaker.answered() }
         }
     }
 
@@ -114,7 +114,13 @@ final class EndpointLedger: Sendable {
 
     // MARK: How much may be pulled
 
-    func saw(_ limit: RateLimit) { state.withLock { $0.allowance.saw(limit) } }
+    func saw(_ limit: RateLimit) {
+        let now = now()
+        state.withLock { $0.allowance.saw(limit, at: now) }
+    }
+
+    /// A manifest was answered for, and no limit told.
+    func sawNoLimit() { state.withLock { $0.allowance.sawNone() } }
 
     /// A pull was answered with 429.
     func refusedPull(retryAfter: Duration?) {

@@ -121,7 +121,8 @@ package struct UpstreamConfiguration: Sendable {
         guard isOwn || authHosts.contains(where: { realm.origin.isNamed($0) }) else {
             throw .refused("\(endpoint) names the token realm host \(realm.origin.authority), not in auth-hosts")
         }
-        return realm
+        // What is asked of a service that others share is ours to say: a query could ask for another scope.
+        return isOwn ? realm : UpstreamURL(origin: realm.origin, path: realm.path)
     }
 }
 

@@ -59,8 +59,17 @@ package enum UpstreamError: Error, Equatable, Sendable {
     var mayTryNextEndpoint: Bool {
         switch self {
         case .credentialsRefused, .unreachable, .rateLimited, .refused, .contradicted, .unsatisfiable: true
-        case .failed, .incomplete: isTransient
+        case .failed: true
+        case .incomplete: isTransient
         case .unknown, .denied, .cancelled: false
+        }
+    }
+
+    /// Whether the endpoint has said something, be it no help.
+    var isAnswer: Bool {
+        switch self {
+        case .unknown, .denied, .credentialsRefused, .rateLimited, .failed, .unsatisfiable: true
+        case .refused, .contradicted, .unreachable, .incomplete, .cancelled: false
         }
     }
 
@@ -77,6 +86,7 @@ package enum UpstreamError: Error, Equatable, Sendable {
     /// Whether the endpoint is better asked after the others for a while.
     var isOutage: Bool {
         switch self {
+        case .unreachable(.proxyLoopDetected, _), .unreachable(.destinationIPProhibited, _): false
         case .unreachable, .refused, .contradicted, .incomplete: true
         case .failed: isTransient
         case .unknown, .denied, .credentialsRefused, .rateLimited, .unsatisfiable, .cancelled: false

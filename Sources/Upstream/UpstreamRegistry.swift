@@ -20,6 +20,8 @@ package final class UpstreamRegistry: Sendable {
     private let logger: Logger
     /// When a question about freshness last went out while nothing may be pulled.
     private let askedWhileSpent = Mutex<Duration?>(nil)
+    /// The credentials that the allowances are those of.
+    private let allowedRevision = Mutex<Int?>(nil)
 
     /// - Parameters:
     ///   - now: wall-clock seconds since 1970, for `Retry-After` as a date.
@@ -66,8 +68,21 @@ package final class UpstreamRegistry: Sendable {
 
     // MARK: How much may be pulled
 
-    /// Every endpoint has said that no manifest may be got from it just now: what is stored must not cost one.
-    package var isSpent: Bool { !askers.isEmpty && askers.allSatisfy(\.ledger.isSpent) }
+    /// Every endpoint that answers has said that no manifest may be got from it just now: what is stored must not cost
+    /// one.
+    package var isSpent: Bool {
+        askers.contains(where: \.ledger.isSpent) && askers.allSatisfy { $0.ledger.isSpent || $0.ledger.isMarked }
+    }
+
+    /// What was told to other credentials is void.
+    private func forgetAllowancesOfOthers() {
+        let revision = credentialRevision
+        let isOther = allowedRevision.withLock { known in
+            defer { known = revision }
+            return known != nil && known != revision
+        }
+        if isOther { for asker in askers { asker.ledger.forgetAllowance() } }
+    }
 
     /// While that is so: whether a tag may be resolved by `HEAD`, which is not counted, to find the end of it. Once a
     /// minute the answer is yes.
@@ -89,9 +104,10 @@ package final class UpstreamRegistry: Sendable {
     package func resolve(
         _ name: RepositoryName, _ reference: Reference
     ) async throws(UpstreamError) -> ManifestFacts {
-        let question = Question(
+        var question = Question(
             .manifest(name, reference), of: name, method: .head, fields: Self.acceptingManifests, plan: Self.headAlone)
-        let head = try await ask(question, isPull: true).head
+        question.isPull = true
+        let head = try await ask(question).head
         return ManifestFacts(digest: head.contentDigest, mediaType: head.mediaType, size: head.length)
     }
 
@@ -102,7 +118,8 @@ package final class UpstreamRegistry: Sendable {
         var question = Question(
             .manifest(name, reference), of: name, fields: Self.acceptingManifests, plan: Self.whole("manifest"))
         question.isCounted = true
-        let answer = try await ask(question, isPull: true)
+        question.isPull = true
+        let answer = try await ask(question)
         return FetchedManifest(
             bytes: answer.body, mediaType: answer.head.mediaType, digest: answer.head.contentDigest)
     }
@@ -190,15 +207,32 @@ package final class UpstreamRegistry: Sendable {
         return (0..<8).flatMap { rank in ranked.filter { $0.rank == rank }.map(\.asker) }
     }
 
-    /// - Parameter isPull: about a manifest, which is what registries count and limit.
-    func ask(_ question: Question, isPull: Bool = false) async throws(UpstreamError) -> Answer {
-        let deadline = Deadline(configuration.firstByteTimeout, clock: clock)
-        let ordered = order(question.blob, isPull: isPull)
+    /// One bound for several questions, of the tasks inside `together`.
+    @TaskLocal private static var deadline: Deadline?
+
+    /// Everything that is asked inside is bounded by one `firstByteTimeout` together, as the answer to one client is.
+    package func together<Value: Sendable, Failure: Error>(
+        _ work: () async throws(Failure) -> Value
+    ) async throws(Failure) -> Value {
+        let deadline = Self.deadline ?? Deadline(configuration.firstByteTimeout, clock: clock)
+        let result: Result<Value, Failure> = await Self.$deadline.withValue(deadline) {
+            do throws(Failure) { return .success(try await work()) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+
+    func ask(_ question: Question) async throws(UpstreamError) -> Answer {
+        forgetAllowancesOfOthers()
+        let deadline = Self.deadline ?? Deadline(configuration.firstByteTimeout, clock: clock)
+        guard deadline.remaining > .zero else {
+            throw .unreachable(.httpResponseTimeout, "no time is left of first-byte-timeout")
+        }
+        let ordered = order(question.blob, isPull: question.isPull)
         if askers.count > 1 { probe() }
         var failure = UpstreamError.unreachable(.proxyConfigurationError, "\(configuration.name) has no endpoint")
         for (tried, asker) in ordered.enumerated() {
-            // Another host's answer, as that of Docker Hub's search, says nothing about the endpoint.
-            let isOwn = question.url(asker.endpoint).origin == asker.endpoint.origin
+            // What belongs to no repository, as a search, says nothing about how repositories are served.
+            let isOwn = question.name != nil
             do throws(UpstreamError) {
                 let answer = try await deadline.bound(sharedBy: ordered.count - tried) {
                     () async throws(UpstreamError) in
@@ -208,7 +242,9 @@ package final class UpstreamRegistry: Sendable {
                 return answer
             } catch {
                 if isOwn { asker.ledger.failed(error) }
-                if isPull, case .rateLimited(let delay, _) = error { asker.ledger.refusedPull(retryAfter: delay) }
+                if question.isPull, case .rateLimited(let delay, _) = error {
+                    asker.ledger.refusedPull(retryAfter: delay)
+                }
                 log(error, of: asker)
                 guard error.mayTryNextEndpoint else { throw error }
                 failure = error
@@ -283,7 +319,7 @@ extension UpstreamConfiguration {
         switch credentials {
         case .anonymous: ""
         case .login(let login): login.owner
-        case .dockerConfig(let config): config.path
+        case .dockerConfig(let config): config.fingerprint
         }
     }
 }

@@ -193,7 +193,9 @@ enum ConfigurationValues {
 
     static func endpoint(_ text: String) throws(ValueMistake) -> EndpointURL {
         guard let url = EndpointURL(text) else {
-            throw ValueMistake(text, "no endpoint; write http:// or https://, a host, and perhaps a port and a path")
+            let what = "no endpoint; write http:// or https://, a host, and perhaps a port and a path"
+            // Where a password or a token would be, nothing is repeated.
+            throw text.contains(where: { "@?".contains($0) }) ? ValueMistake(secret: what) : ValueMistake(text, what)
         }
         return url
     }

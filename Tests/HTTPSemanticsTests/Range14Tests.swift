@@ -96,7 +96,7 @@ private func parse(_ range: String?, _ size: Int64 = 10_000, ifRange: String? = 
 
 @Suite("Content-Range: RFC 9110 §14.4") struct ContentRangeTests {
     @Test(arguments: [
-        "bytes 42-1233/1234", "bytes 42-1233/*", "bytes 0-0/1", "bytes 0-9223372036854775805/9223372036854775806",
+        "bytes 42-1233/1234", "bytes 42-1233/*", "bytes 0-0/1", "bytes 0-9007199254740991/9007199254740992",
     ])
     func `what is well formed comes back as it was`(field: String) throws {
         let range = try #require(ContentRange(field))
@@ -113,7 +113,8 @@ private func parse(_ range: String?, _ size: Int64 = 10_000, ifRange: String? = 
     @Test(arguments: [
         "", "bytes", "bytes ", "bytes */1234", "bytes 2-1/10", "bytes 0-10/10", "bytes 0-/10", "bytes -1/10",
         "bytes 0-1", "bytes 0-1/", "bytes 0-1/x", "bytes=0-1/2", "items 0-1/2", "bytes 0-1/2/3", "bytes 0 -1/2",
-        "bytes 0-9223372036854775807/*", "bytes 0-1/99999999999999999999", "bytes 99999999999999999999-1/*",
+        "bytes 0-9223372036854775807/*", "bytes 0-9007199254740992/*", "bytes 0-1/9007199254740993",
+        "bytes 0-9223372036854775805/9223372036854775806", "bytes 0-1/99999999999999999999", "bytes 99999999999999999999-1/*",
     ])
     func `everything else is refused`(field: String) {
         #expect(ContentRange(field) == nil)

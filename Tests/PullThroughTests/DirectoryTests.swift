@@ -39,11 +39,12 @@ import Upstream
             ("library/debian", "registry-1.docker.io", "docker.io/library/debian"),
             ("library/debian", "index.docker.io", "docker.io/library/debian"),
             ("acme/app", "mirror:5000", "docker.io/acme/app"),
-            ("own/app", "ghcr.io", "ghcr.io/own/app"),
+            ("own/app", "ghcr.io", "ghcr.io/own/app"), ("acme/app", "localhost:5000", "localhost:5000/acme/app"),
         ] as [(String, String?, String)])
     func `first match wins`(name: String, namespace: String?, expected: String) throws {
         let route = try directory.route(
-            #require(RepositoryName(name)), namespace: namespace, ownHost: "mirror:5000")
+            #require(RepositoryName(name)), namespace: namespace,
+            ownHost: namespace == "localhost:5000" ? "localhost:5000" : "mirror:5000")
         guard case .upstream(let repository) = route else { return #expect(Bool(false), "\(route)") }
         #expect(repository.description == expected)
     }

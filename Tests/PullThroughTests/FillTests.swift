@@ -14,6 +14,23 @@ private func part(_ range: ClosedRange<Int64>) -> PullThroughCache.RangeReading 
 }
 
 @Suite("Fills: breaks are repaired in the same answer") struct RepairedFillTests {
+    @Test(arguments: [Int64.max, Int64.max - 4094, Int64(1 << 53) + 1] as [Int64])
+    func `a length beyond all bounds is no length, and ends nothing but the answer`(length: Int64) async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            let blob = scene.stub.add(blob: builder.blob(1000), to: "library/alpine")
+            scene.stub.inject(.fields([("Content-Length", "\(length)")]), into: "\(blob.digest)", times: 1)
+            _ = await refusal { () throws(Refusal) in try await scene.cache.blobFacts(blob.digest, in: Scene.alpine) }
+            scene.stub.inject(.fields([("Content-Length", "\(length)")]), into: "\(blob.digest)", times: 10)
+            let time = scene.turning()
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.blob(blob.digest, in: Scene.alpine)
+            }
+            await time.end()
+            #expect(refused != nil)
+        }
+    }
+
     @Test(
         arguments: [[1], [70_000], [999_999], [500_000, 1], [1, 1, 1, 1, 1], [10, 20_000, 300_000, 5, 100_000]],
         [true, false])

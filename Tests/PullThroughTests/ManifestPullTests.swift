@@ -249,4 +249,34 @@ private let tag = Tag("1.0")!  // a literal of the grammar
             #expect(try await scene.manifest(.tag(tag), in: Scene.alpine).status.requestClass == .miss)
         }
     }
+
+    @Test func `a tag that moves between the question and the fetch is asked once more`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            let (old, new) = (builder.image(), builder.image())
+            scene.stub.add(new, to: "library/alpine", tag: "1.0")
+            scene.stub.inject(
+                .fields([("Docker-Content-Digest", "\(old.manifest.digest)")]), into: "manifests/1.0", times: 1)
+            let answer = try await scene.manifest(.tag(tag), in: Scene.alpine)
+            #expect(answer.content.digest == new.manifest.digest)
+            #expect(scene.asked("manifests/1.0", "HEAD") == 2)
+        }
+    }
+
+    @Test func `a tag that names what is not there is a failure, and is asked again`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            let (old, new) = (builder.image(), builder.image())
+            scene.stub.add(new, to: "library/alpine", tag: "1.0")
+            scene.stub.inject(
+                .fields([("Docker-Content-Digest", "\(old.manifest.digest)")]), into: "manifests/1.0", times: 2)
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.manifest(.tag(tag), in: Scene.alpine)
+            }
+            guard case .failed(404, _) = refused?.error else {
+                return #expect(Bool(false), "\(String(describing: refused))")
+            }
+            #expect(try await scene.manifest(.tag(tag), in: Scene.alpine).content.digest == new.manifest.digest)
+        }
+    }
 }

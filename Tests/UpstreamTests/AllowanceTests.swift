@@ -11,14 +11,14 @@ import Testing
     @Test func `nothing remains until an answer tells otherwise, however long that takes`() {
         var allowance = Allowance()
         #expect(!allowance.isSpent(at: 0))
-        allowance.saw(told(1))
+        allowance.saw(told(1), at: 0)
         #expect(!allowance.isSpent(at: 0))
-        allowance.saw(told(0))
+        allowance.saw(told(0), at: 0)
         #expect(allowance.isSpent(at: 0) && allowance.isSpent(at: 10_000_000))
         #expect(allowance.retryAfter(at: 0) == nil)
-        allowance.saw(told(nil))
+        allowance.saw(told(nil), at: 0)
         #expect(allowance.isSpent(at: 0))
-        allowance.saw(told(3))
+        allowance.saw(told(3), at: 0)
         #expect(!allowance.isSpent(at: 0))
         #expect(allowance.limit == told(3))
     }
@@ -38,11 +38,24 @@ import Testing
     @Test func `an answer with something left ends a 429 early, one without keeps its end`() {
         var allowance = Allowance()
         allowance.refused(retryAfter: .seconds(3600), at: 0)
-        allowance.saw(told(0))
+        allowance.saw(told(0), at: 10)
         #expect(allowance.isSpent(at: 3599) && !allowance.isSpent(at: 3600))
+        // Its time is over, and yet nothing remains: that is told anew.
+        allowance.saw(told(0), at: 3600)
+        #expect(allowance.isSpent(at: 3600) && allowance.isSpent(at: 100_000))
         allowance.refused(retryAfter: .seconds(3600), at: 0)
-        allowance.saw(told(5))
+        allowance.saw(told(5), at: 10)
         #expect(!allowance.isSpent(at: 1))
+    }
+
+    @Test func `an answer without numbers ends what only numbers told`() {
+        var allowance = Allowance()
+        allowance.saw(told(0), at: 0)
+        allowance.sawNone()
+        #expect(!allowance.isSpent(at: 0))
+        allowance.refused(retryAfter: .seconds(60), at: 0)
+        allowance.sawNone()
+        #expect(allowance.isSpent(at: 0))
     }
 
     @Test func `a clock that goes back by days holds nothing up`() {

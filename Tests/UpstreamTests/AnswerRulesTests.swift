@@ -112,6 +112,38 @@ import Testing
         let name = try #require(HTTPField.Name("Proxy-Status"))
         #expect(error(404, [name: "wharf; error=connection_refused"]).isUnknown == false)
         #expect(error(404, [name: "cdn; received-status=404"]).isUnknown)
+        for status in [401, 403] {
+            let itsOwn = error(status, [name: "wharf; error=proxy_configuration_error; details=\"x\""])
+            #expect(itsOwn == .failed(status: status, message: "registry.example: HTTP \(status)"))
+            let told = error(status, [name: "wharf; error=http_request_error; received-status=\(status)"])
+            #expect(told == .denied(status: status, message: "registry.example: HTTP \(status)"))
+        }
+    }
+
+    @Test func `a proxy that forwards in the clear does not speak for the registry`() throws {
+        let proxy = try #require(ProxyURL("http://user:secret@proxy.test:3128"))
+        func error(_ status: Int, _ type: String) -> UpstreamError? {
+            let answer = Answer(head: head(status, [.contentType: type]), body: [], stream: nil)
+            return AnswerRules.proxyError(of: answer, proxy: proxy)
+        }
+        for status in [403, 404, 503] {
+            guard case .failed(status, let words) = error(status, "text/html; charset=utf-8") else {
+                Issue.record("expected a failure")
+                return
+            }
+            #expect(words.contains("http://proxy.test:3128") && !words.contains("secret"))
+            #expect(error(status, "application/json") == nil)
+        }
+        guard case .unreachable(.proxyConfigurationError, _) = error(407, "text/plain") else {
+            Issue.record("expected a mistake of the configuration")
+            return
+        }
+        #expect(proxy.speaksForItself(to: origin) == false)
+        #expect(proxy.speaksForItself(to: UpstreamURL.Origin(isSecure: false, host: "a", port: 80)))
+    }
+
+    @Test func `a circle that another mirror has met is one here`() {
+        #expect(error(508) == .unreachable(.proxyLoopDetected, "registry.example: HTTP 508"))
     }
 
     @Test func `messages are one printable line of bounded length`() {

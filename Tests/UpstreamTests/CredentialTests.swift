@@ -131,7 +131,7 @@ final class WarningRecorder: Sendable {
         }
     }
 
-    @Test func `once accepted, they are told about again when they are refused again`() async throws {
+    @Test func `once accepted, they are told about again when they are refused ten minutes later`() async throws {
         try await Laboratory.runWithImage(.basic(username: "user", password: "secret")) { laboratory in
             let recorder = WarningRecorder()
             let upstream = laboratory.upstream(from: right, logger: recorder.logger)
@@ -142,7 +142,7 @@ final class WarningRecorder: Sendable {
                 #expect(error?.isCredentialsRefused == true)
                 #expect(recorder.warnings.count == expected)
                 laboratory.stub.heal()
-                laboratory.clock.advance(by: .seconds(11))
+                laboratory.clock.advance(by: .seconds(600))
                 #expect(await laboratory.resolve(upstream) == nil)
             }
         }
@@ -237,10 +237,10 @@ final class WarningRecorder: Sendable {
 
     @Test func `people are told once for each of the credentials`() {
         var standing = Standing()
-        let told = [1, 1, 2, 2].map { standing.shouldTell($0) }
+        let told = [1, 1, 2, 2].map { standing.shouldTell($0, at: .zero) }
         #expect(told == [true, false, true, false])
         standing.accepted(2)
-        let isToldAgain = standing.shouldTell(2)
+        let isToldAgain = standing.shouldTell(2, at: .seconds(600))
         #expect(isToldAgain)
     }
 }

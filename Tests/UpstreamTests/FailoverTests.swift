@@ -28,7 +28,8 @@ import Testing
     }
 
     @Test(arguments: [
-        StubFault.status(503), .status(429), .html, .redirect(to: "ftp://nowhere/"),
+        StubFault.status(503), .status(429), .html, .redirect(to: "ftp://nowhere/"), .status(400),
+        .status(404, fields: [("Proxy-Status", "wharf; error=connection_refused")]),
     ])
     func `the next endpoint is asked when one fails`(_ fault: StubFault) async throws {
         try await run { laboratory, second, image in
@@ -67,6 +68,47 @@ import Testing
             #expect(await resolve(upstream) == nil)
             #expect(second.log.requests.count == 5)
             #expect(upstream.figures.map(\.isHealthy) == [true, true])
+        }
+    }
+
+    @Test(arguments: [StubFault.status(403), .status(404), .status(429), .redirect(to: "/elsewhere")])
+    func `a probe that is answered at all closes the breaker`(_ fault: StubFault) async throws {
+        try await run { laboratory, second, _ in
+            let upstream = laboratory.upstream(endpoints: [laboratory.stub.url, second.url])
+            laboratory.stub.inject(.status(502), into: "/v2/", times: 1)
+            #expect(await resolve(upstream) == nil)
+            laboratory.stub.inject(fault, into: "/v2/", times: 1)
+            laboratory.clock.advance(by: .seconds(1))
+            #expect(await resolve(upstream) == nil)
+            await upstream.wait(until: "closed")
+        }
+    }
+
+    @Test func `with one endpoint spent and the other down nothing may be pulled`() async throws {
+        try await run { laboratory, second, _ in
+            let upstream = laboratory.upstream(endpoints: [laboratory.stub.url, second.url])
+            laboratory.stub.inject(.fields([("RateLimit-Remaining", "0;w=21600")]), into: "/manifests/")
+            #expect(await resolve(upstream) == nil)
+            #expect(!upstream.isSpent)
+            await second.stop()
+            _ = await resolve(upstream)
+            #expect(upstream.isSpent)
+        }
+    }
+
+    @Test func `several questions of one answer are bounded together`() async throws {
+        try await run { laboratory, _, _ in
+            let upstream = laboratory.upstream()
+            let gate = StubGate()
+            laboratory.stub.inject(.hold(gate), into: "/manifests/")
+            async let errors = upstream.together { () async -> [UpstreamError?] in
+                [await resolve(upstream), await resolve(upstream)]
+            }
+            await laboratory.stub.wait { $0.held == 1 }
+            await laboratory.clock.sleepers(1)
+            laboratory.clock.advance(by: .seconds(15))
+            #expect(await errors.map { $0?.proxyError } == [.httpResponseTimeout, .httpResponseTimeout])
+            #expect(laboratory.stub.log.held == 1)
         }
     }
 

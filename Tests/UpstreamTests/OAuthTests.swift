@@ -63,6 +63,23 @@ import Testing
         }
     }
 
+    @Test func `a no about one repository does not bring the spent token back`() async throws {
+        var bearer = bearer
+        bearer.rotates = true
+        try await run(bearer) { laboratory in
+            let upstream = upstream(laboratory, identity)
+            #expect(await laboratory.resolve(upstream) == nil)
+            laboratory.stub.inject(.status(401, body: "{\"error\":\"invalid_grant\"}"), into: "/token", times: 1)
+            let (forbidden, other) = (try #require(RepositoryName("a/b")), try #require(RepositoryName("library/c")))
+            #expect(await laboratory.resolve(upstream, forbidden) != nil)
+            _ = await laboratory.resolve(upstream, other)
+            let shown = laboratory.stub.log.requests(door: .tokens).map {
+                String(decoding: $0.body, as: UTF8.self).split(separator: "=").last.map(String.init)
+            }
+            #expect(shown == ["identity%2B1%2F%3D", "identity-2", "identity-2"])
+        }
+    }
+
     @Test(arguments: [401, 400])
     func `an identity token that is no good any more is told once`(_ status: Int) async throws {
         try await run(bearer) { laboratory in

@@ -66,6 +66,17 @@ import Testing
         }
     }
 
+    @Test func `of a realm elsewhere only the path is the endpoint's to choose`() throws {
+        let endpoint = try #require(UpstreamEndpoint("https://registry.test"))
+        let configuration = UpstreamConfiguration(
+            name: "registry.test", endpoints: [endpoint], authHosts: ["auth.test"])
+        let query = "scope=repository:other/private:pull,push&account=x"
+        let elsewhere = try configuration.realm("https://auth.test/token?\(query)", of: endpoint)
+        #expect(elsewhere.absolute == "https://auth.test/token")
+        let own = try configuration.realm("https://registry.test/token?\(query)", of: endpoint)
+        #expect(own.query == query)
+    }
+
     @Test func `without TLS there is no realm for an endpoint with it, wherever it is`() throws {
         let secure = try #require(UpstreamEndpoint("https://registry.example"))
         let plain = try #require(UpstreamEndpoint("http://registry.example"))

@@ -53,7 +53,7 @@ import Testing
         #expect(try token("{\"token\":\"a\",\"expires_in\":300}").refreshAt == .seconds(390))
         #expect(try token("{\"token\":\"a\",\"expires_in\":20}").refreshAt == .seconds(115))
         #expect(try token("{\"token\":\"a\",\"expires_in\":-5}").refreshAt == .seconds(100))
-        #expect(try token("{\"token\":\"a\",\"expires_in\":1e300}").expiry == .seconds(100 + 86_400))
+        #expect(try token("{\"token\":\"a\",\"expires_in\":1e300}").expiry == .seconds(100 + 3600))
     }
 
     @Test(arguments: ["", "[]", "{}", "{\"token\":\"\"}", "{\"token\":\"a\\r\\nHost: b\"}", "<html>"])

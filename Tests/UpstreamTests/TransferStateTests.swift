@@ -52,7 +52,7 @@ import Testing
         #expect(actions.allSatisfy { $0 == .nothing })
     }
 
-    @Test(arguments: ["12x", "-1", "+5", "1, 2", "99999999999999999999"])
+    @Test(arguments: ["12x", "-1", "+5", "1, 2", "99999999999999999999", "9223372036854775807", "9007199254740993"])
     func `a Content-Length that is no length is refused`(_ length: String) {
         var state = TransferState()
         let actions = replay(["HTTP/1.1 200 OK\r\n", "Content-Length: \(length)\r\n", "\r\n"], on: &state)

@@ -19,6 +19,7 @@ import Testing
 
     @Test(arguments: [
         "ftp://a/", "file:///etc/passwd", "//host/", "host", "https://", "https://u:p@host/", "https://u@h/",
+        "http://169%252e254%252e169%252e254/", "http://a%2525b/",
     ])
     func `what is no plain http or https URL is none`(_ text: String) {
         #expect(UpstreamURL(text) == nil)

@@ -116,7 +116,9 @@ struct ListenerConnection: Sendable {
     }
 
     /// Passes bytes both ways between here and a port of 127.0.0.1 until either side ends.
-    func relay(to port: Int) {
+    ///
+    /// - Parameter isDead: from then on nothing passes, and nobody is told.
+    func relay(to port: Int, unless isDead: () -> Bool = { false }) {
         let other = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
         defer { close(other) }
         guard withLoopback(port, { connect(other, $0, $1) }) == 0 else { return }
@@ -126,6 +128,7 @@ struct ListenerConnection: Sendable {
             for (from, to) in [(0, other), (1, descriptor)] where waiting[from].revents != 0 {
                 let got = recv(waiting[from].fd, &bytes, bytes.count, 0)
                 guard got > 0 else { return }
+                if isDead() { continue }
                 ListenerConnection(descriptor: to, log: log).write(Array(bytes.prefix(got)))
             }
         }

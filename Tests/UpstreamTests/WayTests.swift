@@ -2,6 +2,7 @@
 import Glibc
 import HTTPSemantics
 import HTTPTypes
+import Synchronization
 import TestSupport
 import Testing
 
@@ -181,12 +182,10 @@ import Testing
     }
 
     @Test func `a proxy that is not there is told by its name`() async throws {
-        let gone = try await StubRegistry.start()
-        let port = gone.port()
-        await gone.stop()
         try await CurlTransport.run { transport in
+            // Nobody has listened at port 1 for decades.
             for (proxy, token) in [
-                ("http://127.0.0.1:\(port)", ProxyError.connectionRefused), ("http://wharf.invalid:3128", .dnsError),
+                ("http://127.0.0.1:1", ProxyError.connectionRefused), ("http://wharf.invalid:3128", .dnsError),
             ] {
                 let url: ProxyURL = try #require(ProxyURL(proxy))
                 let answer = try await transport.fetch("https://registry.test/", .get, Way(proxy: url))
@@ -194,7 +193,6 @@ import Testing
                 #expect(answer.failure?.words.hasPrefix("through the proxy \(proxy): ") == true)
             }
         }
-        withExtendedLifetime(gone) {}  // until here its port is nobody else's
     }
 
     @Test(arguments: ["http", "socks5h"])
@@ -278,6 +276,37 @@ import Testing
                 #expect(Set(connections).count == 2)
                 #expect(connections[0] == connections[1] && connections[2] == connections[3])
                 #expect(connections[4] == connections[0])
+            }
+        }
+    }
+
+    @Test func `a shared connection that has gone silent is not asked again`() async throws {
+        try await TLSServer.run { server in
+            let isSilent = Atomic(false)
+            let relay = try Listener { [port = server.port] connection in
+                // Those that are there when it happens, not those that come later.
+                let isNew = isSilent.load(ordering: .acquiring)
+                connection.relay(to: port) { !isNew && isSilent.load(ordering: .acquiring) }
+            }
+            let url = "https://\(relay.authority)/"
+            try await CurlTransport.run { transport in
+                let way = Way(caFile: server.caFile)
+                #expect(try await transport.fetch(url, .get, way, version: .http2).text.hasPrefix("HTTP/2.0"))
+                isSilent.store(true, ordering: .releasing)
+                let request = TransferRequest(
+                    method: .get, url: try #require(UpstreamURL(url)), fields: [:], version: .http2,
+                    connectTimeout: .seconds(20), stallTimeout: .seconds(20), way: way)
+                let (first, second) = (TransferRecorder(), TransferRecorder())
+                let givenUp = [transport.begin(request, first), transport.begin(request, second)]
+                givenUp[0].cancel()
+                #expect(await first.end() == .cancelled)
+                // The other still waits there, so this goes a way of its own.
+                let beside = try await transport.fetch(url, .get, way, version: .http2)
+                #expect(beside.text.hasPrefix("HTTP/1.1"), "\(beside.ends)")
+                givenUp[1].cancel()
+                #expect(await second.end() == .cancelled)
+                let after = try await transport.fetch(url, .get, way, version: .http2)
+                #expect(after.ends == [.complete])
             }
         }
     }

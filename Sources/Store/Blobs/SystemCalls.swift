@@ -119,4 +119,4 @@ func allocatedSize(_ descriptor: CInt, path: String) throws(StoreError) -> Int64
 }
 
 /// Bytes that a file of this size takes on the disk: whole blocks of 4 KiB.
-func onDisk(_ size: Int64) -> Int64 { (size + 4095) & ~4095 }
+func onDisk(_ size: Int64) -> Int64 { (min(size, .max - 4095) + 4095) & ~4095 }

@@ -56,12 +56,9 @@ final class CredentialKeeper: Sendable {
     /// - Throws: `.credentialsRefused` where the source cannot say.
     func identity() async throws(UpstreamError) -> Identity? { try await identity(refusing: nil) }
 
-    /// Other credentials than those that have just been refused, or nil: a helper is asked anew, and what a token
-    /// service gave in place of a token is forgotten.
+    /// Other credentials than those that have just been refused, or nil: a helper is asked anew. What a token service
+    /// gave in place of a token stays: the one before is void, and showing it again may void all that came of it.
     func identity(after refused: Identity) async throws(UpstreamError) -> Identity? {
-        state.withLock { state in
-            if state.rotation?.to == refused.credentials { state.rotation = nil }
-        }
         let other = try await identity(refusing: refused.credentials)
         return other?.credentials == refused.credentials ? nil : other
     }

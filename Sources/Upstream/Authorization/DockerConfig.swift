@@ -40,6 +40,9 @@ package final class DockerConfig: Sendable {
     /// Another number whenever the content is another.
     var revision: Int { current().revision }
 
+    /// Another text once the file is another, also over a restart.
+    var fingerprint: String { "\(path) \(FileState(path: path)?.description ?? "")" }
+
     /// What to try for an endpoint, in this order, and the revision of the file that says so: first by the endpoint's
     /// own host and port, then by the name of its upstream.
     ///
@@ -120,6 +123,8 @@ private struct FileState: Equatable {
         guard fstat(descriptor, &status) == 0 else { return nil }
         self.init(status)
     }
+
+    var description: String { "\(inode) \(modified.first ?? 0) \(size)" }
 
     private init(_ status: stat) {
         device = status.st_dev

@@ -194,7 +194,8 @@ final class EndpointAuthorizer: Sendable {
     }
 
     private func tell(_ words: String, of revision: Int) {
-        guard standing.withLock({ $0.shouldTell(revision) }) else { return }
+        let now = wire.uptime()
+        guard standing.withLock({ $0.shouldTell(revision, at: now) }) else { return }
         wire.logger.warning("\(words)", metadata: ["endpoint": "\(endpoint)"])
     }
 

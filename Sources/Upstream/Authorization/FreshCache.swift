@@ -7,8 +7,8 @@ actor FreshCache<Key: Hashable & Sendable, Value: Sendable> {
         var waiting: [Int: CheckedContinuation<Result<Value, UpstreamError>, Never>] = [:]
     }
 
-    /// Beyond so many, those that are not fresh any more are dropped.
-    private let tidyAbove = 256
+    /// So many are kept: then those that are not fresh any more are dropped, and if those are few, all are.
+    private let most = 1024
 
     private let isFresh: @Sendable (Value) -> Bool
     private var values: [Key: Value] = [:]
@@ -52,7 +52,11 @@ actor FreshCache<Key: Hashable & Sendable, Value: Sendable> {
 
     private func landed(_ key: Key, _ result: Result<Value, UpstreamError>) {
         if case .success(let value) = result {
-            if values.count >= tidyAbove { values = values.filter { isFresh($0.value) } }
+            if values.count >= most {
+                values = values.filter { isFresh($0.value) }
+                // Each costs one question to have again, and a filter at every one would cost more.
+                if values.count > most / 2 { values = [:] }
+            }
             values[key] = value
         }
         for continuation in (flights.removeValue(forKey: key) ?? Flight()).waiting.values {

@@ -11,6 +11,7 @@
 /// answer 403 both to a wrong password and to a repository that one may not see.
 struct Standing: Sendable {
     static let memory = Duration.seconds(10)
+    static let silence = Duration.seconds(600)
     /// Beyond so many, the forgotten ones are dropped.
     private static let tidyAbove = 256
 
@@ -23,12 +24,11 @@ struct Standing: Sendable {
     /// By scope; nil: whatever the scope.
     private var refusals: [String?: Refusal] = [:]
     private var acceptedRevision: Int?
-    private var toldRevision: Int?
+    private var told: (revision: Int, end: Duration)?
 
     /// - Parameter revision: of the credentials that were shown, here and below.
     mutating func accepted(_ revision: Int) {
         acceptedRevision = revision
-        toldRevision = nil
         refusals[nil] = nil
     }
 
@@ -57,9 +57,10 @@ struct Standing: Sendable {
         return nil
     }
 
-    /// Whether people are to be told: once, until the credentials are accepted or are others.
-    mutating func shouldTell(_ revision: Int) -> Bool {
-        defer { toldRevision = revision }
-        return toldRevision != revision
+    /// Whether people are to be told: once in ten minutes, unless the credentials are others.
+    mutating func shouldTell(_ revision: Int, at now: Duration) -> Bool {
+        if let told, told.revision == revision, now < told.end { return false }
+        told = (revision, now + Self.silence)
+        return true
     }
 }

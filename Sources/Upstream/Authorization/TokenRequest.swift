@@ -8,6 +8,10 @@ import HTTPTypes
 /// Authentication Specification". With an identity token: `POST` of a form, its "OAuth2 Token Authentication".
 struct TokenRequest: Hashable, Sendable {
     static let bodyLimit = 256 * 1024
+    /// Bytes of a token; no server takes a longer field.
+    static let tokenLimit = 16 * 1024
+    /// Believed for no longer, whatever a service says; seconds.
+    private static let longestLifetime = 3600.0
     private static let client = "wharf"
 
     /// Trusted already, by `UpstreamConfiguration.realm`.
@@ -63,10 +67,11 @@ struct TokenRequest: Hashable, Sendable {
             throw .refused("the token service answered no JSON object with a token")
         }
         let texts = [body.token, body.accessToken].compactMap { $0 }.filter { !$0.isEmpty }
-        guard let text = texts.first, Token.fitsField(text) else {
+        guard let text = texts.first, text.utf8.count <= tokenLimit, Token.fitsField(text) else {
             throw .refused("the token service answered no token that fits a header field")
         }
-        let lifetime = body.expiresIn.map { Duration.seconds(min(max($0, 0), 86_400)) } ?? Token.defaultLifetime
+        let seconds = body.expiresIn.map { min(max($0, 0), longestLifetime) }
+        let lifetime = seconds.map { Duration.seconds($0) } ?? Token.defaultLifetime
         let identityToken = body.refreshToken.flatMap { $0.isEmpty ? nil : $0 }
         return (Token(text: text, askedAt: askedAt, lifetime: lifetime), identityToken)
     }

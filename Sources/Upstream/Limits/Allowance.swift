@@ -19,15 +19,18 @@ struct Allowance: Equatable, Sendable, Codable {
     private var spent: Spent?
 
     /// An answer that tells numbers.
-    mutating func saw(_ seen: RateLimit) {
+    mutating func saw(_ seen: RateLimit, at now: Int64) {
         limit = seen
         guard let remaining = seen.remaining else { return }
         if remaining > 0 {
             spent = nil
-        } else if spent == nil {
+        } else if !isSpent(at: now) {
             spent = .untilTold
         }
     }
+
+    /// An answer that tells none: what it was about, or whoever asked, is not limited, or not any more.
+    mutating func sawNone() { if spent == .untilTold { spent = nil } }
 
     /// A 429.
     mutating func refused(retryAfter: Duration?, at now: Int64) {

@@ -25,6 +25,12 @@ final class CurlLoop: Sendable {
         var awaitingEnd: [CheckedContinuation<Void, Never>] = []
     }
 
+    /// Whom a connection leads to, and how.
+    struct Peer: Hashable, Sendable {
+        let origin: UpstreamURL.Origin
+        let way: Way
+    }
+
     private let multi: CurlMulti
     private let inbox = Mutex(Inbox())
 
@@ -95,11 +101,14 @@ final class CurlLoop: Sendable {
 
     private func run() {
         var transfers: [UInt64: CurlTransfer] = [:]
-        while obey(&transfers) {
+        // Peers whose shared connection says nothing while more than one transfer waits on it.
+        var silent: Set<Peer> = []
+        while obey(&transfers, &silent) {
             multi.perform()
             while let (easy, code) = multi.nextEnded() {
                 guard let transfer = CurlTransfer.of(easy) else { continue }
                 transfers[transfer.id] = nil
+                leave(transfer, isGivenUp: code == CURLE_OPERATION_TIMEDOUT, transfers, &silent)
                 multi.remove(transfer.easy)
                 transfer.ended(code)
             }
@@ -119,7 +128,9 @@ final class CurlLoop: Sendable {
     }
 
     /// Does what the messages say; false when one of them says stop.
-    private func obey(_ transfers: inout [UInt64: CurlTransfer]) -> Bool {
+    private func obey(
+        _ transfers: inout [UInt64: CurlTransfer], _ silent: inout Set<Peer>
+    ) -> Bool {
         let messages = inbox.withLock { inbox in
             let messages = inbox.messages
             inbox.messages = []
@@ -127,7 +138,9 @@ final class CurlLoop: Sendable {
         }
         for message in messages {
             switch message {
-            case .begin(let id, let request, let receiver):
+            case .begin(let id, var request, let receiver):
+                let peer = Peer(origin: request.url.origin, way: request.way)
+                if silent.contains(peer) { request.version = .http1 }
                 if let words = request.way.refusal(ofHost: request.url.origin.host) {
                     receiver.finished(.failed(.destinationIPProhibited, words))
                     continue
@@ -142,6 +155,7 @@ final class CurlLoop: Sendable {
                 transfers[id]?.resume()
             case .cancel(let id):
                 guard let transfer = transfers.removeValue(forKey: id) else { continue }
+                leave(transfer, isGivenUp: true, transfers, &silent)
                 multi.remove(transfer.easy)
                 transfer.cancel()
             case .stop:
@@ -149,6 +163,21 @@ final class CurlLoop: Sendable {
             }
         }
         return true
+    }
+
+    /// A transfer is about to leave, having been taken from the table.
+    ///
+    /// A connection that is shared, as HTTP/2's are, is not closed because one that waits on it gives up; if it is dead
+    /// everything that is asked of that peer would die with it. So it is closed with the last that leaves it, and until
+    /// then whatever is asked goes over a connection of its own.
+    private func leave(
+        _ transfer: CurlTransfer, isGivenUp: Bool, _ others: [UInt64: CurlTransfer], _ silent: inout Set<Peer>
+    ) {
+        let isSilent = isGivenUp && transfer.isSilentOnShared
+        if isSilent { transfer.forbidReuse() }
+        guard isSilent || silent.contains(transfer.peer) else { return }
+        let isLast = !others.values.contains { $0.isSilentOnShared && $0.peer == transfer.peer }
+        if isLast { silent.remove(transfer.peer) } else { silent.insert(transfer.peer) }
     }
 
     /// Lets receivers write what they staged once their upstream pauses for breath, then waits for the network.

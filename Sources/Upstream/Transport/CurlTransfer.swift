@@ -54,6 +54,14 @@ final class CurlTransfer {
         if state.resumed() == .unpause { curl_easy_pause(easy, CURLPAUSE_CONT) }
     }
 
+    /// Nothing was heard on a connection that others may share: it may be dead, and libcurl would go on using it.
+    var isSilentOnShared: Bool { request.version == .http2 && request.url.origin.isSecure && !hasHead }
+
+    var peer: CurlLoop.Peer { CurlLoop.Peer(origin: request.url.origin, way: request.way) }
+
+    /// Its connection is closed once it serves nobody any more.
+    func forbidReuse() { wharf_curl_set_long(easy, CURLOPT_FORBID_REUSE, 1) }
+
     /// Tells the receiver that it was cancelled. The handle has been removed from the multi handle before.
     func cancel() {
         perform(state.cancelled())

@@ -43,7 +43,9 @@ package struct UpstreamURL: Hashable, Sendable, CustomStringConvertible {
     }
 
     private init?(parsed handle: borrowing CurlURLHandle) {
+        // A host that is decoded once more when it is connected to would not be the one that was judged.
         guard let scheme = handle.part(CURLUPART_SCHEME), let host = handle.part(CURLUPART_HOST), !host.isEmpty,
+            !host.contains("%"),
             let port = handle.part(CURLUPART_PORT, CURLU_DEFAULT_PORT).flatMap({ Int($0) }),
             scheme == "https" || scheme == "http"
         else { return nil }

@@ -43,7 +43,8 @@ struct URLParts {
     /// Nil for what is no URL with a scheme and a host, and where a user name or a password holds control characters.
     init?(ofProxy text: String) {
         guard let handle = CurlURLHandle(), handle.set(text, CURLU_NON_SUPPORT_SCHEME) else { return nil }
-        guard let scheme = handle.part(CURLUPART_SCHEME), let host = handle.part(CURLUPART_HOST), !host.isEmpty
+        guard let scheme = handle.part(CURLUPART_SCHEME), let host = handle.part(CURLUPART_HOST), !host.isEmpty,
+            !host.contains("%")
         else { return nil }
         self.scheme = scheme.lowercased()
         self.host = host.lowercased()

@@ -27,6 +27,9 @@ func setWay(_ way: Way, on easy: UnsafeMutableRawPointer) {
 
 /// What has happened at the door through which all connections of one transfer are made.
 struct CurlDoor {
+    /// A peer that acknowledges nothing for so long, in milliseconds, is gone: RFC 5482.
+    private static let patience: UInt32 = 20_000
+
     let host: String
     let rule: AddressRule
     private var refusal: String?
@@ -53,6 +56,10 @@ struct CurlDoor {
         }
         hasOpened = true
         let kind = wanted.pointee.socktype | CInt(SOCK_CLOEXEC.rawValue)
-        return socket(wanted.pointee.family, kind, wanted.pointee.protocol)
+        let descriptor = socket(wanted.pointee.family, kind, wanted.pointee.protocol)
+        var patience = Self.patience
+        // Best effort: without it TCP itself gives up, a quarter of an hour later.
+        setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_USER_TIMEOUT, &patience, socklen_t(MemoryLayout<UInt32>.size))
+        return descriptor
     }
 }

@@ -154,7 +154,7 @@ struct TransferState {
         let texts = fields[values: .contentLength].joined(separator: ",").split { $0 == "," || $0 == " " }
         guard let first = texts.first else { return .unknown }
         guard first.utf8.allSatisfy({ (48...57).contains($0) }), let length = Int64(first),
-            texts.allSatisfy({ $0 == first })
+            length <= ContentRange.mostBytes, texts.allSatisfy({ $0 == first })
         else { return .malformed }
         return .known(length)
     }

@@ -74,7 +74,7 @@ package struct TransferRequest: Sendable {
     package var fields: HTTPFields
     /// What a POST sends: a form, unless `Content-Type` among the fields says otherwise.
     package var body: [UInt8]
-    package let version: Version
+    package var version: Version
     /// Bounds name lookup, TCP and TLS handshake together, for all addresses of the host.
     package let connectTimeout: Duration
     /// Ends a transfer that has moved no byte for so long; counted in whole seconds, and not while paused.

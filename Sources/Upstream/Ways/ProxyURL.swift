@@ -25,6 +25,9 @@ package struct ProxyURL: Hashable, Sendable {
     let user: String?
     let password: String?
 
+    /// Whether what it says itself cannot be told from what the host says: where it forwards in the clear.
+    func speaksForItself(to origin: UpstreamURL.Origin) -> Bool { scheme != .socks5h && !origin.isSecure }
+
     /// Nil unless the text is `http`, `https` or `socks5h`, `://`, perhaps `user:password@`, a host, perhaps a port,
     /// and nothing more than a "/".
     package init?(_ text: String) {
