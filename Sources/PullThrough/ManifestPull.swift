@@ -115,10 +115,15 @@ extension PullThroughCache {
         }
         // By digest, whichever tags lead to it: two of them cost one counted GET.
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: false)
-        let (result, isCollapsed) = await manifestFlights.run(key) { [self] in
+        let download: @Sendable () async -> Result<Fetched, PullThroughError> = { [self] in
             await Result { () async throws(PullThroughError) in
-                try await download(.digest(digest), in: repository, tag: nil)
+                try await self.download(.digest(digest), in: repository, tag: nil)
             }
+        }
+        var (result, isCollapsed) = await manifestFlights.run(key, download)
+        // Another's time may have been over before ours.
+        if isCollapsed, case .failure(.unreachable(.httpResponseTimeout, _)) = result {
+            (result, isCollapsed) = await manifestFlights.run(key, download)
         }
         var fetched = try result.get()
         fetched.isCollapsed = isCollapsed

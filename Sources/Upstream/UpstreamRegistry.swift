@@ -21,7 +21,7 @@ package final class UpstreamRegistry: Sendable {
     /// When a question about freshness last went out while nothing may be pulled.
     private let askedWhileSpent = Mutex<Duration?>(nil)
     /// The credentials that the allowances are those of.
-    private let allowedRevision = Mutex<Int?>(nil)
+    private let allowedRevision = Mutex(0)
 
     /// - Parameters:
     ///   - now: wall-clock seconds since 1970, for `Retry-After` as a date.
@@ -47,6 +47,8 @@ package final class UpstreamRegistry: Sendable {
         for asker in askers {
             if let memo = memos[memoName(of: asker)] { asker.ledger.restore(memo, of: configuration.account) }
         }
+        let revision = credentialRevision
+        allowedRevision.withLock { $0 = revision }
     }
 
     /// One an endpoint, in the configuration's order.
@@ -54,7 +56,8 @@ package final class UpstreamRegistry: Sendable {
 
     /// What is to be remembered over a restart, by names that no other upstream uses.
     package var memos: [String: String] {
-        Dictionary(
+        forgetAllowancesOfOthers()
+        return Dictionary(
             askers.map { (memoName(of: $0), $0.ledger.memo(of: configuration.account)) }, uniquingKeysWith: { $1 })
     }
 
@@ -71,7 +74,8 @@ package final class UpstreamRegistry: Sendable {
     /// Every endpoint that answers has said that no manifest may be got from it just now: what is stored must not cost
     /// one.
     package var isSpent: Bool {
-        askers.contains(where: \.ledger.isSpent) && askers.allSatisfy { $0.ledger.isSpent || $0.ledger.isMarked }
+        forgetAllowancesOfOthers()
+        return askers.contains(where: \.ledger.isSpent) && askers.allSatisfy { $0.ledger.isSpent || $0.ledger.isMarked }
     }
 
     /// What was told to other credentials is void.
@@ -79,7 +83,7 @@ package final class UpstreamRegistry: Sendable {
         let revision = credentialRevision
         let isOther = allowedRevision.withLock { known in
             defer { known = revision }
-            return known != nil && known != revision
+            return known != revision
         }
         if isOther { for asker in askers { asker.ledger.forgetAllowance() } }
     }
@@ -87,6 +91,8 @@ package final class UpstreamRegistry: Sendable {
     /// While that is so: whether a tag may be resolved by `HEAD`, which is not counted, to find the end of it. Once a
     /// minute the answer is yes.
     package func mayResolveWhileSpent() -> Bool {
+        // Nothing else may be asked meanwhile, and an endpoint that is down may be what there is to wait for.
+        if askers.count > 1 { probe() }
         let now = uptime()
         return askedWhileSpent.withLock { last in
             if let last, now - last < .seconds(60) { return false }

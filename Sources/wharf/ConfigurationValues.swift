@@ -195,7 +195,7 @@ enum ConfigurationValues {
         guard let url = EndpointURL(text) else {
             let what = "no endpoint; write http:// or https://, a host, and perhaps a port and a path"
             // Where a password or a token would be, nothing is repeated.
-            throw text.contains(where: { "@?".contains($0) }) ? ValueMistake(secret: what) : ValueMistake(text, what)
+            throw text.contains(where: { "@?#".contains($0) }) ? ValueMistake(secret: what) : ValueMistake(text, what)
         }
         return url
     }

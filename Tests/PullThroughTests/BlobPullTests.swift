@@ -263,7 +263,8 @@ import Testing
             let time = scene.turning()
             let refused = await refusal { () throws(Refusal) in try await scene.cache.blob(digest, in: Scene.alpine) }
             await time.end()
-            guard case .unreachable(.connectionRefused, _) = refused?.error else {
+            // The clock that is turned may be quicker than the refusal.
+            guard case .unreachable = refused?.error else {
                 return #expect(Bool(false), "\(String(describing: refused))")
             }
         }

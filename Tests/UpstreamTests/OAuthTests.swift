@@ -69,7 +69,7 @@ import Testing
         try await run(bearer) { laboratory in
             let upstream = upstream(laboratory, identity)
             #expect(await laboratory.resolve(upstream) == nil)
-            laboratory.stub.inject(.status(401, body: "{\"error\":\"invalid_grant\"}"), into: "/token", times: 1)
+            laboratory.stub.inject(.status(401, body: "{\"error\":\"access_denied\"}"), into: "/token", times: 1)
             let (forbidden, other) = (try #require(RepositoryName("a/b")), try #require(RepositoryName("library/c")))
             #expect(await laboratory.resolve(upstream, forbidden) != nil)
             _ = await laboratory.resolve(upstream, other)
@@ -77,6 +77,21 @@ import Testing
                 String(decoding: $0.body, as: UTF8.self).split(separator: "=").last.map(String.init)
             }
             #expect(shown == ["identity%2B1%2F%3D", "identity-2", "identity-2"])
+        }
+    }
+
+    @Test func `when the token that took its place is void, the configured one is shown again`() async throws {
+        var bearer = bearer
+        bearer.rotates = true
+        try await run(bearer) { laboratory in
+            let upstream = upstream(laboratory, identity)
+            #expect(await laboratory.resolve(upstream) == nil)
+            laboratory.stub.inject(.status(400, body: "{\"error\":\"invalid_grant\"}"), into: "/token", times: 1)
+            _ = await laboratory.resolve(upstream, try #require(RepositoryName("library/c")))
+            let shown = laboratory.stub.log.requests(door: .tokens).map {
+                String(decoding: $0.body, as: UTF8.self).split(separator: "=").last.map(String.init)
+            }
+            #expect(shown == ["identity%2B1%2F%3D", "identity-2", "identity%2B1%2F%3D"])
         }
     }
 

@@ -36,7 +36,8 @@ import Testing
             let blob = laboratory.stub.add(blob: builder.blob(100_000), to: "\(name)")
             let gate = StubGate()
             laboratory.stub.inject(.holdBody(at: 0, gate), into: "/store/")
-            let upstream = laboratory.upstream()
+            // Real time passes while they are held, on a busy machine a lot of it.
+            let upstream = laboratory.upstream(stallTimeout: .seconds(300))
             let sinks = [RecordingSink(), RecordingSink(), RecordingSink()]
             for sink in sinks { _ = try await upstream.blob(name, blob.digest, into: sink) }
             await laboratory.stub.wait { $0.held == 3 }

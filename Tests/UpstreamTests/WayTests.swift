@@ -283,10 +283,15 @@ import Testing
     @Test func `a shared connection that has gone silent is not asked again`() async throws {
         try await TLSServer.run { server in
             let isSilent = Atomic(false)
+            let swallowed = Watched(0)
             let relay = try Listener { [port = server.port] connection in
                 // Those that are there when it happens, not those that come later.
                 let isNew = isSilent.load(ordering: .acquiring)
-                connection.relay(to: port) { !isNew && isSilent.load(ordering: .acquiring) }
+                connection.relay(to: port) {
+                    guard !isNew, isSilent.load(ordering: .acquiring) else { return false }
+                    swallowed.change { $0 += 1 }
+                    return true
+                }
             }
             let url = "https://\(relay.authority)/"
             try await CurlTransport.run { transport in
@@ -297,7 +302,11 @@ import Testing
                     method: .get, url: try #require(UpstreamURL(url)), fields: [:], version: .http2,
                     connectTimeout: .seconds(20), stallTimeout: .seconds(20), way: way)
                 let (first, second) = (TransferRecorder(), TransferRecorder())
-                let givenUp = [transport.begin(request, first), transport.begin(request, second)]
+                var givenUp = [transport.begin(request, first)]
+                await swallowed.wait { $0 >= 1 }
+                let before = swallowed.value
+                givenUp.append(transport.begin(request, second))
+                await swallowed.wait { $0 > before }
                 givenUp[0].cancel()
                 #expect(await first.end() == .cancelled)
                 // The other still waits there, so this goes a way of its own.

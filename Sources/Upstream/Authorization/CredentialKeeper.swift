@@ -57,8 +57,14 @@ final class CredentialKeeper: Sendable {
     func identity() async throws(UpstreamError) -> Identity? { try await identity(refusing: nil) }
 
     /// Other credentials than those that have just been refused, or nil: a helper is asked anew. What a token service
-    /// gave in place of a token stays: the one before is void, and showing it again may void all that came of it.
-    func identity(after refused: Identity) async throws(UpstreamError) -> Identity? {
+    /// gave in place of a token stays, since the one before is void and showing it again may void all that came of it;
+    /// unless it is void itself (`isVoid`): then the one that is configured is tried once more.
+    func identity(after refused: Identity, isVoid: Bool = false) async throws(UpstreamError) -> Identity? {
+        if isVoid {
+            state.withLock { state in
+                if state.rotation?.to == refused.credentials { state.rotation = nil }
+            }
+        }
         let other = try await identity(refusing: refused.credentials)
         return other?.credentials == refused.credentials ? nil : other
     }

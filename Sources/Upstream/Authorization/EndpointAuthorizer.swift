@@ -145,9 +145,9 @@ final class EndpointAuthorizer: Sendable {
                     keeper.rotated(identity.credentials, to: identityToken)
                 }
                 return token
-            case .refused(let status, let message):
+            case .refused(let status, let message, let isVoid):
                 guard let shown = identity else { throw .denied(status: status, message: message) }
-                if status == 401, !hasRetried, let other = try await keeper.identity(after: shown) {
+                if status == 401, !hasRetried, let other = try await keeper.identity(after: shown, isVoid: isVoid) {
                     hasRetried = true
                     identity = other
                     continue

@@ -7,7 +7,8 @@ struct TokenService: Sendable {
     enum Reply: Sendable {
         case granted(Token, identityToken: String?)
         /// 401, 403, or what OAuth2 has in place of 401.
-        case refused(status: Int, message: String)
+        /// `isVoid`: an identity token that is no good for anything any more (RFC 6749 §5.2, `invalid_grant`).
+        case refused(status: Int, message: String, isVoid: Bool = false)
     }
 
     let sender: RequestSender
@@ -43,7 +44,7 @@ struct TokenService: Sendable {
         wire.logger.debug("no token", metadata: ["realm": "\(request.realm)", "status": "\(status)"])
         let words = AnswerRules.words(of: answer)
         if status == 400, credentials?.identityToken != nil, TokenRequest.isInvalidGrant(answer.body) {
-            return .refused(status: 401, message: "\(origin.authority): \(words)")
+            return .refused(status: 401, message: "\(origin.authority): \(words)", isVoid: true)
         }
         switch AnswerRules.error(of: answer, from: origin, isHome: true, now: wire.now()) {
         case .denied(let status, let message): return .refused(status: status, message: message)
