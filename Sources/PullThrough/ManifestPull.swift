@@ -25,22 +25,27 @@ package struct ManifestAnswer: Sendable {
 }
 
 extension PullThroughCache {
-    package func manifest(_ reference: Reference, in repository: Repository) async throws(Refusal) -> ManifestAnswer {
+    /// - Parameter mustAsk: what was learnt of a tag, or of there being none, is no reason not to ask the upstream.
+    package func manifest(
+        _ reference: Reference, in repository: Repository, mustAsk: Bool = false
+    ) async throws(Refusal) -> ManifestAnswer {
         let answer =
             switch reference {
-            case .digest(let digest): try await manifest(digest, in: repository)
-            case .tag(let tag): try await manifest(tag, in: repository)
+            case .digest(let digest): try await manifest(digest, in: repository, mustAsk: mustAsk)
+            case .tag(let tag): try await manifest(tag, in: repository, mustAsk: mustAsk)
             }
         store.recordUse(answer.content.digest, lease: true)
         return answer
     }
 
-    func manifest(_ digest: Digest, in repository: Repository) async throws(Refusal) -> ManifestAnswer {
+    private func manifest(
+        _ digest: Digest, in repository: Repository, mustAsk: Bool
+    ) async throws(Refusal) -> ManifestAnswer {
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: false)
         if let content = try await storedManifest(digest, in: repository) {
             return ManifestAnswer(content: content, status: .hit)
         }
-        try remembered(key)
+        if !mustAsk { try remembered(key) }
         do throws(PullThroughError) {
             let fetched = try await fetch(digest, in: repository, tag: nil)
             return ManifestAnswer(content: fetched.content, status: fetched.status(.miss))
@@ -148,6 +153,23 @@ extension PullThroughCache {
         let fetched = try await asking(repository) { registry, name throws(UpstreamError) in
             try await registry.manifest(name, reference)
         }
+        return try await keep(fetched, reference, in: repository, tag: tag)
+    }
+
+    /// The same by tag, on condition that it names another than is known; nil if it does not.
+    func download(
+        _ tag: Tag, in repository: Repository, unless known: Digest
+    ) async throws(PullThroughError) -> Fetched? {
+        let fetched = try await asking(repository) { registry, name throws(UpstreamError) in
+            try await registry.manifest(name, .tag(tag), unless: known)
+        }
+        guard let fetched else { return nil }
+        return try await keep(fetched, .tag(tag), in: repository, tag: tag)
+    }
+
+    private func keep(
+        _ fetched: FetchedManifest, _ reference: Reference, in repository: Repository, tag: Tag?
+    ) async throws(PullThroughError) -> Fetched {
         statistics.received(Int64(fetched.bytes.count))
         let (content, manifest) = try checked(fetched, reference, of: repository.upstream)
         let new = NewManifest(

@@ -32,13 +32,22 @@ package final class PullThroughCache: Sendable {
     let unknowns = NegativeCache()
     let linkFlights = SingleFlight<NegativeCache.Key, Result<Int64?, PullThroughError>>()
     let manifestFlights = SingleFlight<NegativeCache.Key, Result<Fetched, PullThroughError>>()
-    let tagFlights = SingleFlight<NegativeCache.Key, Result<ManifestAnswer, Refusal>>()
+    let tagFlights: SingleFlight<TagMemory.Key, Result<Resolution, PullThroughError>>
+    let tagMemory: TagMemory
+    /// What people may want to know as it happens.
+    package let events: EventLog
 
-    /// - Parameter now: Unix time in milliseconds.
+    /// - Parameters:
+    ///   - now: Unix time in milliseconds.
+    ///   - jitter: by how much of itself the freshness of a tag is shortened.
     package init(
         store: ContentStore, directory: UpstreamDirectory, statistics: Statistics, isOffline: Bool,
-        clock: any Clock<Duration>, now: @escaping @Sendable () -> Int64, logger: Logger
+        clock: any Clock<Duration>, now: @escaping @Sendable () -> Int64,
+        jitter: @escaping @Sendable () -> Double = { .random(in: 0..<0.1) }, logger: Logger
     ) {
+        tagFlights = SingleFlight(patience: (Self.patience, clock))
+        tagMemory = TagMemory(uptime: stopwatch(clock), jitter: jitter)
+        events = EventLog(now: now)
         self.store = store
         self.directory = directory
         self.statistics = statistics
@@ -124,10 +133,13 @@ package final class PullThroughCache: Sendable {
     }
 
     /// Remembers the upstream's own word that there is no such thing.
-    func remember(_ error: PullThroughError, for key: NegativeCache.Key) {
+    ///
+    /// - Parameter period: in milliseconds; nil: as the upstream's policy is.
+    func remember(_ error: PullThroughError, for key: NegativeCache.Key, during period: Int64? = nil) {
         guard let entry = directory[key.repository.upstream] else { return }
         unknowns.remember(
-            error, for: key, as: entry.registry.credentialRevision, at: now(), during: entry.policy.negativeFor)
+            error, for: key, as: entry.registry.credentialRevision, at: now(),
+            during: period ?? entry.policy.negativeFor)
     }
 
     /// What is remembered of it, while it is.

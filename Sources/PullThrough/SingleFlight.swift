@@ -13,21 +13,97 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         let hops: Int
     }
 
-    private let flights = Mutex<[Asked: Task<Value, Never>]>([:])
+    private let flights = Mutex<[Asked: Flight<Value>]>([:])
+    private let patience: (limit: Duration, clock: any Clock<Duration>)?
+
+    /// - Parameter patience: after how long a flight is late, by which clock; nil: it never is.
+    init(patience: (limit: Duration, clock: any Clock<Duration>)? = nil) { self.patience = patience }
+
+    /// The flights of this moment.
+    var underWay: [Flight<Value>] { flights.withLock { Array($0.values) } }
 
     /// - Returns: the answer, and whether another's question brought it.
     func run(_ key: Key, _ body: @escaping @Sendable () async -> Value) async -> (value: Value, isCollapsed: Bool) {
+        let (flight, isCollapsed) = join(key, body)
+        return (await flight.value, isCollapsed)
+    }
+
+    /// Begins a flight, or joins the one that is under way.
+    func join(_ key: Key, _ body: @escaping @Sendable () async -> Value) -> (flight: Flight<Value>, isCollapsed: Bool) {
         let asked = Asked(key: key, hops: Via.current.names.count)
-        let (task, isCollapsed) = flights.withLock { flights in
-            if let task = flights[asked] { return (task, true) }
-            let task = Task {
-                let value = await body()
-                self.flights.withLock { $0[asked] = nil }
-                return value
-            }
-            flights[asked] = task
-            return (task, false)
+        let flight = Flight<Value>()
+        let under = flights.withLock { flights in
+            if let under = flights[asked] { return under }
+            flights[asked] = flight
+            return flight
         }
-        return (await task.value, isCollapsed)
+        guard under === flight else { return (under, true) }
+        Task {
+            let watch = patience.map { patience in
+                Task { if (try? await patience.clock.sleep(for: patience.limit)) != nil { flight.growLate() } }
+            }
+            let value = await body()
+            watch?.cancel()
+            self.flights.withLock { $0[asked] = nil }
+            flight.end(with: value)
+        }
+        return (flight, false)
+    }
+}
+
+/// A value that comes once. Who cannot wait for ever waits until the flight is late.
+final class Flight<Value: Sendable>: Sendable {
+    private struct State {
+        var value: Value?
+        var isLate = false
+        var patient: [CheckedContinuation<Value, Never>] = []
+        var impatient: [CheckedContinuation<Value?, Never>] = []
+    }
+
+    private let state = Mutex(State())
+
+    var value: Value {
+        get async {
+            await withCheckedContinuation { continuation in
+                let value: Value? = state.withLock { state in
+                    if state.value == nil { state.patient.append(continuation) }
+                    return state.value
+                }
+                if let value { continuation.resume(returning: value) }
+            }
+        }
+    }
+
+    /// Nil once the flight is late, also for who comes after that.
+    var valueInTime: Value? {
+        get async {
+            await withCheckedContinuation { continuation in
+                let (value, isOver) = state.withLock { state -> (Value?, Bool) in
+                    let isOver = state.value != nil || state.isLate
+                    if !isOver { state.impatient.append(continuation) }
+                    return (state.value, isOver)
+                }
+                if isOver { continuation.resume(returning: value) }
+            }
+        }
+    }
+
+    func growLate() {
+        let waiting = state.withLock { state in
+            state.isLate = true
+            defer { state.impatient = [] }
+            return state.impatient
+        }
+        for continuation in waiting { continuation.resume(returning: nil) }
+    }
+
+    func end(with value: Value) {
+        let (patient, impatient) = state.withLock { state in
+            state.value = value
+            defer { (state.patient, state.impatient) = ([], []) }
+            return (state.patient, state.impatient)
+        }
+        for continuation in patient { continuation.resume(returning: value) }
+        for continuation in impatient { continuation.resume(returning: value) }
     }
 }

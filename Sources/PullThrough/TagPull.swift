@@ -1,4 +1,4 @@
-// end-3 by tag: what a tag names is asked of the upstream when it is no longer fresh, and served stale when that fails.
+// end-3 by tag: what one client gets, as `Decision` says. The question that may stand behind it is in TagQuestion.swift.
 
 import HTTPSemantics
 import Logging
@@ -6,149 +6,143 @@ import OCI
 import Store
 import Upstream
 
+/// One tag as it stood when somebody asked for it.
+struct TagPull: Sendable {
+    let tag: Tag
+    let repository: Repository
+    let policy: FreshnessPolicy
+    let known: KnownTag?
+
+    var key: TagMemory.Key { TagMemory.Key(repository: repository, tag: tag) }
+    var unknownKey: NegativeCache.Key {
+        NegativeCache.Key(repository: repository, reference: .tag(tag), isBlob: false)
+    }
+    var image: Logger.MetadataValue { "\(repository):\(tag)" }
+
+    func decide(_ upstream: Decision.Upstream) -> Decision {
+        Decision(known: known, policy: policy, upstream: upstream)
+    }
+
+    func decide(after error: PullThroughError) -> Decision {
+        if case .unknown = error { decide(.absent) } else { decide(.fails) }
+    }
+
+    /// Why the upstream is asked: RFC 9211 §2.2.
+    var forward: CacheStatus.Forward {
+        if known == nil { return .miss }
+        return decide(.notAsked(must: false)) == .ask ? .stale : .request
+    }
+}
+
 extension PullThroughCache {
-    func manifest(_ tag: Tag, in repository: Repository) async throws(Refusal) -> ManifestAnswer {
-        let key = NegativeCache.Key(repository: repository, reference: .tag(tag), isBlob: false)
-        guard let policy = directory[repository.upstream]?.policy else {
+    /// So long a client waits for an upstream when what is stored would do: within two seconds it has an answer.
+    static let patience = Duration.milliseconds(1800)
+
+    /// - Parameter mustAsk: the upstream is asked however fresh the tag is.
+    func manifest(_ tag: Tag, in repository: Repository, mustAsk: Bool) async throws(Refusal) -> ManifestAnswer {
+        let pull = try await pull(tag, in: repository)
+        switch pull.decide(isOffline ? .nobody : .notAsked(must: mustAsk)) {
+        case .serve(let digest):
+            if let hit = try await hit(digest, pull, detail: isOffline ? "offline" : nil) { return hit }
+        case .serveAndAsk(let digest):
+            if let hit = try await hit(digest, pull, detail: "stale-while-revalidate") {
+                _ = ask(pull)
+                return hit
+            }
+        case .refuse: throw .missed(.offline)
+        case .ask, .serveConfirmed, .serveStale, .fetch, .wait, .forget: break
+        }
+        if pull.known == nil, !mustAsk { try remembered(pull.unknownKey) }
+        return try await asked(pull)
+    }
+
+    /// What is known of it, in the policy that it has.
+    private func pull(_ tag: Tag, in repository: Repository) async throws(Refusal) -> TagPull {
+        guard let policy = directory.policy(of: tag, in: repository) else {
             throw .missed(.noSuchUpstream(repository.upstream))
         }
-        let stored: StoredTag?
         do throws(PullThroughError) {
-            stored = try await restated { () async throws(StoreError) in try await store.tag(tag, of: repository) }
+            let stored = try await restated { () async throws(StoreError) in try await store.tag(tag, of: repository) }
+            let known = tagMemory.known(TagMemory.Key(repository: repository, tag: tag), stored, at: now())
+            return TagPull(tag: tag, repository: repository, policy: policy, known: known)
         } catch {
             throw .missed(error)
         }
-        if let stored, case .serve(let digest) = Decision.onRequest(stored: stored, policy: policy, now: now()) {
-            var answer = try await manifest(digest, in: repository)
-            answer.age = age(of: stored)
-            return answer
-        }
-        if stored == nil { try remembered(key) }
-        let (result, isCollapsed) = await tagFlights.run(key) { [self] in
-            await Result { () async throws(Refusal) in
-                try await together(repository) { () async throws(Refusal) in
-                    try await resolve(tag, in: repository, stored: stored, policy: policy)
-                }
-            }
-        }
-        do throws(Refusal) {
-            var answer = try result.get()
-            if isCollapsed { answer.status.isCollapsed = true }
-            return answer
-        } catch {
-            if stored == nil { remember(error.error, for: key) }
-            var status = error.status
-            status.isCollapsed = isCollapsed
-            throw Refusal(error.error, status)
+    }
+
+    /// The same tag asked for twice at once is one question.
+    private func ask(_ pull: TagPull) -> (flight: Flight<Result<Resolution, PullThroughError>>, isCollapsed: Bool) {
+        tagFlights.join(pull.key) { [self] in
+            await Result { () async throws(PullThroughError) in try await resolve(pull) }
         }
     }
 
-    /// Asks the upstream what the tag names, and serves that; what is stored if it fails.
-    private func resolve(
-        _ tag: Tag, in repository: Repository, stored: StoredTag?, policy: FreshnessPolicy
-    ) async throws(Refusal) -> ManifestAnswer {
-        let forward: CacheStatus.Forward = stored == nil ? .miss : .stale
+    private func asked(_ pull: TagPull) async throws(Refusal) -> ManifestAnswer {
+        let (flight, isCollapsed) = ask(pull)
+        var result = await flight.valueInTime
+        if result == nil {
+            let late = PullThroughError.unreachable(
+                .httpResponseTimeout, "\(pull.repository.upstream) has not answered yet")
+            if let answer = try await stale(pull, pull.decide(.late), late) { return answer }
+            result = await flight.value
+        }
         do throws(PullThroughError) {
-            let registry = try registry(of: repository)
-            // Nothing may be pulled, and what is stored will do: no GET, and no more questions than tell the end of it.
-            var isSpent: Bool { registry.isSpent && mayServeStale(stored, policy) }
-            if isSpent, !registry.mayResolveWhileSpent() { throw spent(registry) }
-            let digest: Digest
-            switch try await ask(tag, in: repository, mayPull: !isSpent) {
-            case .nothing: throw spent(registry)
-            case .digest(let named): digest = named
-            case .content(let fetched):
-                return ManifestAnswer(content: fetched.content, status: fetched.status(forward))
-            }
-            if case .serveConfirmed = Decision.onAnswer(digest, stored: stored) {
-                try await restated { () async throws(StoreError) in
-                    try await store.set(tag, of: repository, to: digest)
-                }
-                if let content = try? await storedManifest(digest, in: repository) {  // else it is fetched below
-                    return ManifestAnswer(
-                        content: content,
-                        status: CacheStatus(forward: forward, forwardStatus: 200, isUnchanged: true))
-                }
-            }
-            if let stored, stored.digest != digest {
-                logger.info(
-                    "tag moved",
-                    metadata: ["image": "\(repository):\(tag)", "from": "\(stored.digest)", "to": "\(digest)"])
-            }
-            if isSpent, try await !isHere(digest, in: repository) { throw spent(registry) }
-            let fetched = try await fetch(named: digest, by: tag, in: repository)
-            return ManifestAnswer(content: fetched.content, status: fetched.status(forward))
+            guard let result else { throw .unreachable(.proxyInternalError, "a question came to nothing") }
+            return try await answer(try result.get(), pull, isCollapsed: isCollapsed)
         } catch {
-            return try await fallBack(on: error, tag, in: repository, stored: stored, policy: policy)
+            if let answer = try await stale(pull, pull.decide(after: error), error) { return answer }
+            throw .missed(error, isCollapsed: isCollapsed)
         }
     }
 
-    private enum Named {
-        case digest(Digest)
-        /// Fetched by tag, since the upstream does not tell digests by HEAD.
-        case content(Fetched)
-        /// It does not, and nothing may be fetched.
-        case nothing
-    }
-
-    /// Fetches what a tag has just been said to name. If that is gone, the tag may have moved: it is asked once more.
-    private func fetch(
-        named digest: Digest, by tag: Tag, in repository: Repository
-    ) async throws(PullThroughError) -> Fetched {
-        do throws(PullThroughError) {
-            return try await fetch(digest, in: repository, tag: tag)
-        } catch .unknown {
-            guard case .digest(let newer) = try await ask(tag, in: repository, mayPull: false), newer != digest else {
-                // Not absence: the tag is there, and what it names is not.
-                throw .failed(status: 404, "\(repository.upstream) names \(digest) for \(tag), and does not have it")
+    private func answer(
+        _ resolution: Resolution, _ pull: TagPull, isCollapsed: Bool
+    ) async throws(PullThroughError) -> ManifestAnswer {
+        switch resolution {
+        case .fetched(let fetched):
+            var status = fetched.status(pull.forward)
+            if isCollapsed { status.isCollapsed = true }
+            return ManifestAnswer(content: fetched.content, status: status)
+        case .confirmed(let digest, let status):
+            guard let content = try? await storedManifest(digest, in: pull.repository) else {
+                // Gone since: as if the tag had not been known.
+                let fetched = try await fetch(digest, in: pull.repository, tag: pull.tag)
+                return ManifestAnswer(content: fetched.content, status: fetched.status(.miss))
             }
-            return try await fetch(newer, in: repository, tag: tag)
+            return ManifestAnswer(
+                content: content,
+                status: CacheStatus(
+                    forward: pull.forward, forwardStatus: status, isCollapsed: isCollapsed, isUnchanged: true))
         }
     }
 
-    private func spent(_ registry: UpstreamRegistry) -> PullThroughError {
-        .rateLimited(
-            retryAfter: registry.spentFor,
-            "\(registry.configuration.name) has said that nothing may be pulled just now")
+    /// What is stored, without a question; nil if it is gone after all.
+    private func hit(
+        _ digest: Digest, _ pull: TagPull, detail: String?
+    ) async throws(Refusal) -> ManifestAnswer? {
+        guard let content = try await storedManifest(digest, in: pull.repository) else { return nil }
+        return ManifestAnswer(content: content, status: CacheStatus(detail: detail), age: pull.age)
     }
 
-    private func mayServeStale(_ stored: StoredTag?, _ policy: FreshnessPolicy) -> Bool {
-        if case .serveStale = Decision.onFailure(stored: stored, policy: policy, now: now()) { true } else { false }
-    }
-
-    /// A HEAD, which Docker Hub does not count as a pull; a GET by tag where HEAD is refused or tells no digest.
-    private func ask(
-        _ tag: Tag, in repository: Repository, mayPull: Bool
-    ) async throws(PullThroughError) -> Named {
-        do throws(PullThroughError) {
-            let facts = try await asking(repository) { registry, name throws(UpstreamError) in
-                try await registry.resolve(name, .tag(tag))
-            }
-            if let digest = facts.digest { return .digest(digest) }
-        } catch {
-            guard case .failed(let status, _) = error, (400..<500).contains(status) else { throw error }
-        }
-        guard mayPull else { return .nothing }
-        return .content(try await download(.tag(tag), in: repository, tag: tag))
-    }
-
-    private func fallBack(
-        on error: PullThroughError, _ tag: Tag, in repository: Repository, stored: StoredTag?, policy: FreshnessPolicy
-    ) async throws(Refusal) -> ManifestAnswer {
-        // With nobody to ask, what is stored is all there is, however old.
-        var policy = policy
-        if error == .offline { policy.staleIfError = .max / 2 }
-        guard let stored,
-            case .serveStale(let digest) = Decision.onFailure(stored: stored, policy: policy, now: now()),
-            let content = try await storedManifest(digest, in: repository)
-        else { throw .missed(error) }
-        logger.warning(
-            "serving stale", metadata: ["image": "\(repository):\(tag)", "error": "\(error.message)"])
+    /// What is stored, in place of the answer that there is not; nil if the decision is another.
+    private func stale(
+        _ pull: TagPull, _ decision: Decision, _ error: PullThroughError
+    ) async throws(Refusal) -> ManifestAnswer? {
+        guard case .serveStale(let digest) = decision,
+            let content = try await storedManifest(digest, in: pull.repository)
+        else { return nil }
+        // Once a tag: an outage may last for as long as people go on pulling.
+        logger.log(
+            level: tagMemory.servedStale(pull.key) ? .warning : .debug, "serving stale until the upstream answers",
+            metadata: ["image": pull.image, "error": "\(error.message)"])
         let status = CacheStatus(
             forward: .stale, forwardStatus: error.upstreamStatus, isStale: true, detail: "stale-if-error")
         return ManifestAnswer(
-            content: content, status: status, age: age(of: stored), staleness: error.message, failure: error)
+            content: content, status: status, age: pull.age, staleness: error.message, failure: error)
     }
+}
 
-    private func age(of stored: StoredTag) -> Int64 { max(0, (now() - stored.checkedAt) / 1000) }
+extension TagPull {
+    /// Seconds since the upstream confirmed it, as far as the clocks can say.
+    fileprivate var age: Int64 { (known?.age ?? 0) / 1000 }
 }

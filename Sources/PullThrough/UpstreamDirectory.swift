@@ -4,19 +4,31 @@ package import OCI
 import Store
 package import Upstream
 
-/// How tags and unknowns of one upstream are kept. Milliseconds.
+/// How tags and unknowns are kept. Milliseconds.
 package struct FreshnessPolicy: Equatable, Sendable {
     /// How long a tag is served without asking.
     package var freshFor: Int64
-    /// How long after that it is served when the upstream fails.
+    /// How long after that it is served while it is asked about in the background.
+    package var staleWhileRevalidate: Int64
+    /// How long after `freshFor` it is served when the upstream fails.
     package var staleIfError: Int64
     /// How long an unknown manifest or blob is remembered.
     package var negativeFor: Int64
+    /// Whether the upstream's 404 is believed of a tag that is stored; else it counts as failing.
+    package var forgetsAbsent: Bool
+    /// Whether a tag that is stored is never asked about again.
+    package var isImmutable: Bool
 
-    package init(freshFor: Duration, staleIfError: Duration, negativeFor: Duration) {
+    package init(
+        freshFor: Duration, staleWhileRevalidate: Duration = .zero, staleIfError: Duration, negativeFor: Duration,
+        forgetsAbsent: Bool = false, isImmutable: Bool = false
+    ) {
         self.freshFor = freshFor.milliseconds
+        self.staleWhileRevalidate = staleWhileRevalidate.milliseconds
         self.staleIfError = staleIfError.milliseconds
         self.negativeFor = negativeFor.milliseconds
+        self.forgetsAbsent = forgetsAbsent
+        self.isImmutable = isImmutable
     }
 }
 
@@ -25,16 +37,20 @@ package struct UpstreamDirectory: Sendable {
     package struct Entry: Sendable {
         package let registry: UpstreamRegistry
         package let policy: FreshnessPolicy
+        /// The policy of tags that have one of their own.
+        package let tagPolicy: @Sendable (RepositoryName, Tag) -> FreshnessPolicy?
         package let fills: FillPolicy
         /// Whether a repository may be pulled at all, stored or not.
         package let allows: @Sendable (RepositoryName) -> Bool
 
         package init(
-            registry: UpstreamRegistry, policy: FreshnessPolicy, fills: FillPolicy = FillPolicy(),
-            allows: @escaping @Sendable (RepositoryName) -> Bool = { _ in true }
+            registry: UpstreamRegistry, policy: FreshnessPolicy,
+            tagPolicy: @escaping @Sendable (RepositoryName, Tag) -> FreshnessPolicy? = { _, _ in nil },
+            fills: FillPolicy = FillPolicy(), allows: @escaping @Sendable (RepositoryName) -> Bool = { _ in true }
         ) {
             self.registry = registry
             self.policy = policy
+            self.tagPolicy = tagPolicy
             self.fills = fills
             self.allows = allows
         }
@@ -58,6 +74,11 @@ package struct UpstreamDirectory: Sendable {
     }
 
     package subscript(name: String) -> Entry? { entries[name] }
+
+    func policy(of tag: Tag, in repository: Repository) -> FreshnessPolicy? {
+        guard let entry = entries[repository.upstream] else { return nil }
+        return entry.tagPolicy(repository.name, tag) ?? entry.policy
+    }
 
     /// What the upstreams want remembered over a restart.
     package var memos: [String: String] {

@@ -26,6 +26,8 @@ struct Question: Sendable {
     var isCounted = false
     /// Whether it is about a manifest, which is what registries count and limit.
     var isPull = false
+    /// Whether it is asked only for what is not known yet, so that 304 is an answer: RFC 9110 §15.4.5.
+    var isConditional: Bool { fields.contains(.ifNoneMatch) }
     /// Whether "not by this method" is an answer: 405, or 403 from a host that was redirected to.
     var isTentative = false
     /// What to do with a 2xx that broke no general rule.
@@ -132,6 +134,8 @@ final class EndpointAsker: Sendable {
             if way.isHome, answer.head.status != 401, let authorization { authorizer.accepted(authorization) }
             switch answer.head.status {
             case 200...299:
+                return answer
+            case 304 where question.isConditional:
                 return answer
             case 405 where question.isTentative, 403 where question.isTentative && !way.isHome:
                 return answer

@@ -8,11 +8,14 @@ package struct ManifestFacts: Equatable, Sendable {
     package let mediaType: MediaType?
     /// Bytes.
     package let size: Int64?
+    /// It is still the one that was known (304).
+    package let isUnchanged: Bool
 
-    package init(digest: Digest?, mediaType: MediaType?, size: Int64?) {
+    package init(digest: Digest?, mediaType: MediaType?, size: Int64?, isUnchanged: Bool = false) {
         self.digest = digest
         self.mediaType = mediaType
         self.size = size
+        self.isUnchanged = isUnchanged
     }
 }
 

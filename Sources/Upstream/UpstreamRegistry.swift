@@ -107,27 +107,45 @@ package final class UpstreamRegistry: Sendable {
     // MARK: Verbs
 
     /// end-3 by `HEAD`: which manifest a reference names now. Docker Hub does not count it as a pull.
+    ///
+    /// - Parameter known: what it named before: asked for on condition that it is another (RFC 9110 §13.1.2).
     package func resolve(
-        _ name: RepositoryName, _ reference: Reference
+        _ name: RepositoryName, _ reference: Reference, unless known: Digest? = nil
     ) async throws(UpstreamError) -> ManifestFacts {
-        var question = Question(
-            .manifest(name, reference), of: name, method: .head, fields: Self.acceptingManifests, plan: Self.headAlone)
-        question.isPull = true
-        let head = try await ask(question).head
-        return ManifestFacts(digest: head.contentDigest, mediaType: head.mediaType, size: head.length)
+        let head = try await ask(question(.head, name, reference, unless: known)).head
+        let isUnchanged = head.status == 304
+        return ManifestFacts(
+            digest: head.contentDigest ?? (isUnchanged ? known : nil), mediaType: head.mediaType,
+            size: isUnchanged ? nil : head.length, isUnchanged: isUnchanged)
     }
 
     /// end-3: the manifest that a reference names, of at most `Manifest.sizeLimit` bytes.
     package func manifest(
         _ name: RepositoryName, _ reference: Reference
     ) async throws(UpstreamError) -> FetchedManifest {
+        FetchedManifest(try await ask(question(.get, name, reference, unless: nil)))
+    }
+
+    /// - Parameter known: as in `resolve`.
+    /// - Returns: nil if it is still the known one.
+    package func manifest(
+        _ name: RepositoryName, _ reference: Reference, unless known: Digest
+    ) async throws(UpstreamError) -> FetchedManifest? {
+        let answer = try await ask(question(.get, name, reference, unless: known))
+        return answer.head.status == 304 ? nil : FetchedManifest(answer)
+    }
+
+    private func question(
+        _ method: HTTPRequest.Method, _ name: RepositoryName, _ reference: Reference, unless known: Digest?
+    ) -> Question {
+        var fields: HTTPFields = [.accept: MediaType.accepted]
+        if let known { fields[.ifNoneMatch] = "\"\(known)\"" }
         var question = Question(
-            .manifest(name, reference), of: name, fields: Self.acceptingManifests, plan: Self.whole("manifest"))
-        question.isCounted = true
+            .manifest(name, reference), of: name, method: method, fields: fields,
+            plan: method == .head ? Self.headAlone : Self.whole("manifest"))
+        question.isCounted = method == .get
         question.isPull = true
-        let answer = try await ask(question)
-        return FetchedManifest(
-            bytes: answer.body, mediaType: answer.head.mediaType, digest: answer.head.contentDigest)
+        return question
     }
 
     /// end-2 by `HEAD`: a blob's size in bytes, or nil where it exists and the upstream tells no size.
@@ -292,8 +310,6 @@ package final class UpstreamRegistry: Sendable {
 
     // MARK: What to do with a 2xx
 
-    private static let acceptingManifests: HTTPFields = [.accept: MediaType.accepted]
-
     private static let headAlone: @Sendable (ResponseHead, Hop, Exchange) -> Exchange.Plan = { head, hop, _ in
         head.status == 200 ? .collect(limit: 0, beyond: nil) : .refuse(unexpected(head, hop))
     }
@@ -316,6 +332,12 @@ extension ResponseHead {
 
     fileprivate var contentDigest: Digest? {
         HTTPField.Name(FieldNames.contentDigest).flatMap { fields[$0] }.flatMap { Digest($0) }
+    }
+}
+
+extension FetchedManifest {
+    fileprivate init(_ answer: Answer) {
+        self.init(bytes: answer.body, mediaType: answer.head.mediaType, digest: answer.head.contentDigest)
     }
 }
 

@@ -49,10 +49,10 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             scene.image()
             _ = await scene.get(path)
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             _ = await scene.head(path)
             scene.image(seed: 2)
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             _ = await scene.get(path)
             #expect(try await scene.statistics().requests == ["total": 3, "miss": 2, "revalidated": 1])
         }
@@ -94,7 +94,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             scene.image()
             _ = await scene.get(path)
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             scene.stub.inject(.status(429), into: "manifests/")
             _ = await scene.get(path)
             _ = await scene.head(path)
@@ -151,10 +151,10 @@ import Testing
             scene.image()
             _ = await scene.get(path)  // miss
             _ = await scene.get(path)  // hit
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             _ = await scene.get(path)  // revalidated
             _ = await scene.get("\(Scene.alpine)/manifests/-x")  // error
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             scene.stub.inject(.status(500), into: "manifests/")
             _ = await scene.get(path)  // stale
             let view = try await scene.statistics()

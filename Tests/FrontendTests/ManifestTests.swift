@@ -118,7 +118,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             scene.image()
             _ = await scene.get(ManifestTests.path)
-            scene.wall.advance(by: 42)
+            scene.wall.advance(by: .seconds(42))
             let reply = await scene.get(ManifestTests.path)
             #expect(reply.cacheStatus == "wharf; hit")
             #expect(reply["Age"] == "42")
@@ -130,7 +130,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             scene.image()
             _ = await scene.get(ManifestTests.path)
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             let reply = await scene.get(ManifestTests.path)
             #expect(reply.cacheStatus == "wharf; fwd=stale; fwd-status=200")
             #expect(reply["Age"] == "0" && reply["Warning"] == nil)
@@ -143,7 +143,7 @@ import Testing
             scene.image()
             _ = await scene.get(ManifestTests.path)
             let new = scene.image(seed: 2)
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             let reply = await scene.get(ManifestTests.path)
             #expect(reply.cacheStatus == "wharf; fwd=stale; fwd-status=200; stored")
             #expect(try await reply.bytes() == new.manifest.bytes)
@@ -156,7 +156,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             let image = scene.image()
             _ = await scene.get(ManifestTests.path)
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             scene.stub.inject(.status(status), into: "manifests/")
             for method in ["GET", "HEAD"] {
                 let reply = await scene.send(method, ManifestTests.path)
@@ -176,7 +176,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             scene.image()
             _ = await scene.get(ManifestTests.path)
-            scene.wall.advance(by: 3600)
+            scene.wall.advance(by: .seconds(3600))
             await scene.stub.stop()
             let reply = await scene.get(ManifestTests.path)
             #expect(reply.status == 200)
@@ -189,7 +189,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             scene.image()
             _ = await scene.get(ManifestTests.path)
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             scene.stub.inject(.status(405), into: "manifests/", method: "HEAD")
             let words = "a\"b\\c é 漢 " + String(repeating: "x", count: 5000)
             scene.stub.inject(.status(500, body: words), into: "manifests/", method: "GET")
@@ -205,7 +205,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             scene.image()
             _ = await scene.get(ManifestTests.path)
-            scene.wall.advance(by: 3661)
+            scene.wall.advance(by: .seconds(3661))
             scene.stub.inject(.status(503), into: "manifests/")
             #expect(await scene.get(ManifestTests.path).status == 503)
         }

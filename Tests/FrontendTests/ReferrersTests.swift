@@ -91,11 +91,11 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             upstreamLists(scene, [])
             _ = await scene.get(Self.path)
-            scene.wall.advance(by: 59)
+            scene.wall.advance(by: .seconds(59))
             let reply = await scene.get(Self.path)
             #expect(reply.cacheStatus == "wharf; hit")
             #expect(reply["Age"] == "59")
-            scene.wall.advance(by: 1)
+            scene.wall.advance(by: .seconds(1))
             #expect(await scene.get(Self.path).cacheStatus == "wharf; fwd=stale; fwd-status=200; stored")
             #expect(asked(scene) == 2)
         }
@@ -230,7 +230,7 @@ import Testing
             _ = await scene.get(Self.path)
             scene.stub.add(manifest: pulled, to: "library/alpine")
             try await scene.pull("\(Scene.alpine)/manifests/\(pulled.digest)")
-            scene.wall.advance(by: 60)
+            scene.wall.advance(by: .seconds(60))
             scene.stub.inject(.status(503), into: "/referrers/")
             let reply = await scene.get(Self.path)
             #expect(try await digests(reply) == ["\(listed.digest)", "\(pulled.digest)"])

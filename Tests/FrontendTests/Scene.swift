@@ -4,21 +4,12 @@
 import Logging
 import OCI
 import PullThrough
-import Synchronization
 import TestSupport
 import Upstream
 
 @testable import Frontend
 @testable import HTTPServer
 @testable import Store
-
-/// Unix milliseconds that only move when a test moves them.
-final class WallClock: Sendable {
-    private let time = Mutex<Int64>(1_700_000_000_000)
-
-    var now: Int64 { time.withLock { $0 } }
-    func advance(by seconds: Int64) { time.withLock { $0 += seconds * 1000 } }
-}
 
 /// A mirror of `docker.io` and `ghcr.io`; names that begin with `ours/` are hosted.
 struct Scene {
@@ -70,8 +61,8 @@ struct Scene {
         (stub, other) = stubs
         self.transport = transport
         self.directory = directory
-        wall = WallClock()
         clock = ManualClock()
+        wall = WallClock(with: clock)
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         store = try ContentStore(configuration, now: { [wall] in wall.now }, logger: logger)
         let policy = FreshnessPolicy(
@@ -89,7 +80,8 @@ struct Scene {
             store: store,
             directory: UpstreamDirectory(
                 upstreams, defaultName: "docker.io", isHosted: { "\($0)".hasPrefix("ours/") }),
-            statistics: Statistics(), isOffline: offline, clock: clock, now: { [wall] in wall.now }, logger: logger)
+            statistics: Statistics(), isOffline: offline, clock: clock, now: { [wall] in wall.now }, jitter: { 0 },
+            logger: logger)
         responder = WharfResponder(cache: cache, version: "0.1.0", pseudonym: "wharf-test") { 12.5 }
     }
 

@@ -91,7 +91,7 @@ import Testing
             scene.image()
             _ = await scene.get(ManifestTests.path)
             await scene.stub.stop()
-            scene.wall.advance(by: 61)
+            scene.wall.advance(by: .seconds(61))
             _ = await scene.get(ManifestTests.path)
             let upstream = try await scene.statistics().list("upstreams")[0]
             #expect(upstream["healthy"] as? Bool == false)
@@ -123,7 +123,7 @@ import Testing
             let first = await scene.get(path)
             var second: Reply? = await scene.get(path, ["Range": "bytes=5-99999"])
             _ = try await second?.bytes()
-            scene.wall.advance(by: 3)
+            scene.wall.advance(by: .seconds(3))
             let flight = try await scene.statistics().list("in_flight").first ?? [:]
             #expect(flight["digest"] as? String == "\(blob.digest)")
             #expect(flight["upstream"] as? String == "docker.io")

@@ -28,14 +28,14 @@ import Testing
             let first = await scene.get(Self.path, query: "n=2")
             #expect(first["Age"] == "0")
             upstreamLists(scene, ["c"])
-            scene.wall.advance(by: 59)
+            scene.wall.advance(by: .seconds(59))
             let second = await scene.get(Self.path, query: "n=2")
             #expect(second.cacheStatus == "wharf; hit")
             #expect(second["Age"] == "59")
             #expect(second["Link"] == first["Link"])
             #expect(try await tags(second) == ["a", "b"])
             #expect(asked(scene) == 1)
-            scene.wall.advance(by: 1)
+            scene.wall.advance(by: .seconds(1))
             let third = await scene.get(Self.path, query: "n=2")
             #expect(third.cacheStatus == "wharf; fwd=stale; fwd-status=200; stored")
             #expect(try await tags(third) == ["c"])
@@ -103,7 +103,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             upstreamLists(scene, ["a"])
             _ = await scene.get(Self.path)
-            scene.wall.advance(by: -1)
+            scene.wall.set(by: .seconds(-1))
             #expect(await scene.get(Self.path).cacheStatus?.contains("fwd=") == true)
         }
     }
@@ -133,7 +133,7 @@ import Testing
             _ = await scene.get(Self.path, query: "n=2")
             upstreamLists(scene, ["10", "9", "b"])
             _ = await scene.get(Self.path, query: "n=2&last=Z")
-            scene.wall.advance(by: 60)
+            scene.wall.advance(by: .seconds(60))
             scene.stub.inject(.status(503), into: "tags/list")
             let reply = await scene.get(Self.path)
             #expect(try await tags(reply) == ["10", "9", "Z", "b", "zz"])
@@ -151,9 +151,9 @@ import Testing
             upstreamLists(scene, ["a"])
             _ = await scene.get(Self.path)
             scene.stub.inject(.status(503), into: "tags/list")
-            scene.wall.advance(by: 3659)
+            scene.wall.advance(by: .seconds(3659))
             #expect(await scene.get(Self.path).status == 200)
-            scene.wall.advance(by: 1)
+            scene.wall.advance(by: .seconds(1))
             #expect(await scene.get(Self.path).status == 503)
         }
     }
@@ -162,9 +162,9 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             upstreamLists(scene, ["a"])
             for query in [nil, "n=2"] as [String?] { _ = await scene.get(Self.path, query: query) }
-            scene.wall.advance(by: 59)
+            scene.wall.advance(by: .seconds(59))
             for query in ["n=1", "n=1&last=a"] { _ = await scene.get(Self.path, query: query) }
-            scene.wall.advance(by: 1)
+            scene.wall.advance(by: .seconds(1))
             scene.stub.heal()
             scene.stub.inject(.status(404), into: "tags/list")
             let reply = await scene.get(Self.path)
@@ -184,7 +184,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             upstreamLists(scene, ["a"])
             _ = await scene.get(Self.path)
-            scene.wall.advance(by: 60)
+            scene.wall.advance(by: .seconds(60))
             scene.stub.inject(
                 .status(404, fields: [("Proxy-Status", "wharf; error=connection_refused")]), into: "tags/list")
             #expect(try await tags(await scene.get(Self.path)) == ["a"])
@@ -214,7 +214,7 @@ import Testing
         try await Scene.run { (scene: Scene) async throws in
             upstreamLists(scene, ["a"])
             _ = await scene.get(Self.path)
-            scene.wall.advance(by: 60)
+            scene.wall.advance(by: .seconds(60))
             scene.stub.inject(.html, into: "tags/list")
             #expect(try await tags(await scene.get(Self.path)) == ["a"])
             #expect(try await tags(await scene.get(Self.path)) == ["a"])
@@ -265,7 +265,7 @@ import Testing
             let page = KeptList(
                 bytes: Array("{\"tags\":[\"b\",\"a\"]}".utf8), mediaType: nil, link: nil, fetchedAt: scene.wall.now)
             try await scene.store.keep(page, as: ListKey(kind: .tags, query: "n=2"), of: Self.repository)
-            scene.wall.advance(by: 1_000_000)
+            scene.wall.advance(by: .seconds(1_000_000))
             let reply = await scene.get(Self.path)
             #expect(try await tags(reply) == ["a", "b"])
             #expect(reply["Warning"] != nil)

@@ -1,78 +1,110 @@
-// The table at the head of Decision.swift, row by row; routing; and the arithmetic of the figures.
+// The table at the head of Decision.swift as a pure function: its rows, and laws that hold in every case.
 
-import HTTPSemantics
 import OCI
-import Store
-import TestSupport
 import Testing
 
 @testable import PullThrough
 
 @Suite("Decision") struct DecisionTests {
-    private let digest = Digest.of([1])
-    private let other = Digest.of([2])
-    private let policy = FreshnessPolicy(
-        freshFor: .seconds(60), staleIfError: .seconds(600), negativeFor: .seconds(10))
+    private static let digest = Digest.of([1])
+    private static let other = Digest.of([2])
+    /// Fresh for 60 s, then 30 s in the background, and stale until 660 s.
+    private static let usual = FreshnessPolicy(
+        freshFor: .seconds(60), staleWhileRevalidate: .seconds(30), staleIfError: .seconds(600),
+        negativeFor: .seconds(10))
+    private static let forgetting = usual.with { $0.forgetsAbsent = true }
+    private static let immutable = usual.with { $0.isImmutable = true }
 
-    private func stored(age: Int64, isStored: Bool = true) -> StoredTag {
-        StoredTag(digest: digest, checkedAt: 1_000_000 - age * 1000, isStored: isStored)
+    private static func known(_ seconds: Int64?, jitter: Double = 0) -> KnownTag {
+        KnownTag(digest: digest, age: seconds.map { $0 * 1000 }, jitter: jitter)
     }
 
-    @Test(arguments: [(0, true), (59, true), (60, false), (10_000, false), (-5, false)])
-    func `a tag is served without a question while it is fresh`(age: Int64, isFresh: Bool) {
-        let decision = Decision.onRequest(stored: stored(age: age), policy: policy, now: 1_000_000)
-        #expect(decision == (isFresh ? .serve(digest) : .ask))
+    struct Row: CustomTestStringConvertible, Sendable {
+        let known: KnownTag?
+        let policy: FreshnessPolicy
+        let upstream: Decision.Upstream
+        let answer: Decision
+
+        init(_ known: KnownTag?, _ upstream: Decision.Upstream, _ answer: Decision, _ policy: FreshnessPolicy = usual) {
+            (self.known, self.policy, self.upstream, self.answer) = (known, policy, upstream, answer)
+        }
+
+        var testDescription: String { "\(known?.age.map { "\($0) ms" } ?? "-") \(upstream) \(answer)" }
     }
 
-    @Test func `a tag that is not known is asked for`() {
-        #expect(Decision.onRequest(stored: nil, policy: policy, now: 0) == .ask)
-        #expect(Decision.onAnswer(digest, stored: nil) == .fetch(digest))
-        #expect(Decision.onFailure(stored: nil, policy: policy, now: 0) == .refuse)
+    private static let rows = [
+        Row(known(0), .notAsked(must: false), .serve(digest)),
+        Row(known(59), .notAsked(must: false), .serve(digest)),
+        Row(known(60), .notAsked(must: false), .serveAndAsk(digest)),
+        Row(known(89), .notAsked(must: false), .serveAndAsk(digest)),
+        Row(known(90), .notAsked(must: false), .ask),
+        Row(known(nil), .notAsked(must: false), .ask),
+        Row(known(60), .notAsked(must: false), .ask, usual.with { $0.staleWhileRevalidate = 0 }),
+        Row(known(0), .notAsked(must: false), .ask, usual.with { ($0.freshFor, $0.staleWhileRevalidate) = (0, 0) }),
+        Row(known(0), .notAsked(must: true), .ask),
+        Row(known(1_000_000), .notAsked(must: false), .serve(digest), immutable),
+        Row(known(nil), .notAsked(must: false), .serve(digest), immutable),
+        Row(known(0), .notAsked(must: true), .serve(digest), immutable),
+        // A tenth of jitter leaves 54 s, and no less of what is stale.
+        Row(known(53, jitter: 0.1), .notAsked(must: false), .serve(digest)),
+        Row(known(54, jitter: 0.1), .notAsked(must: false), .serveAndAsk(digest)),
+        Row(known(89, jitter: 0.1), .notAsked(must: false), .serveAndAsk(digest)),
+        Row(known(659, jitter: 0.1), .fails, .serveStale(digest)),
+
+        Row(known(100), .names(digest), .serveConfirmed(digest)),
+        Row(known(nil), .names(digest), .serveConfirmed(digest)),
+        Row(known(1_000_000), .names(digest), .serveConfirmed(digest)),
+        Row(known(100), .names(other), .fetch(other)),
+        Row(known(659), .fails, .serveStale(digest)),
+        Row(known(nil), .fails, .serveStale(digest)),
+        Row(known(660), .fails, .refuse),
+        Row(known(659), .late, .serveStale(digest)),
+        Row(known(660), .late, .wait),
+        Row(known(659), .absent, .serveStale(digest)),
+        Row(known(660), .absent, .refuse),
+        Row(known(10), .absent, .forget(digest), forgetting),
+        Row(known(660), .absent, .forget(digest), forgetting),
+        Row(known(659), .fails, .serveStale(digest), forgetting),
+        Row(known(1_000_000), .nobody, .serve(digest)),
+
+        Row(nil, .notAsked(must: false), .ask),
+        Row(nil, .notAsked(must: false), .ask, immutable),
+        Row(nil, .notAsked(must: true), .ask),
+        Row(nil, .names(digest), .fetch(digest)),
+        Row(nil, .absent, .refuse),
+        Row(nil, .absent, .refuse, forgetting),
+        Row(nil, .fails, .refuse),
+        Row(nil, .nobody, .refuse),
+        Row(nil, .late, .wait),
+    ]
+
+    @Test(arguments: rows) func `each row is answered as the table says`(row: Row) {
+        #expect(Decision(known: row.known, policy: row.policy, upstream: row.upstream) == row.answer)
     }
 
-    @Test func `the same digest confirms what is stored, another is fetched`() {
-        #expect(Decision.onAnswer(digest, stored: stored(age: 100)) == .serveConfirmed(digest))
-        #expect(Decision.onAnswer(other, stored: stored(age: 100)) == .fetch(other))
-        #expect(Decision.onAnswer(digest, stored: stored(age: 100, isStored: false)) == .fetch(digest))
-    }
-
-    @Test(arguments: [(61, true), (659, true), (660, false), (100_000, false)])
-    func `after a failure it is served until stale-if-error ends`(age: Int64, isServed: Bool) {
-        let decision = Decision.onFailure(stored: stored(age: age), policy: policy, now: 1_000_000)
-        #expect(decision == (isServed ? .serveStale(digest) : .refuse))
-    }
-
-    @Test func `what was evicted cannot be served stale`() {
-        let gone = stored(age: 61, isStored: false)
-        #expect(Decision.onFailure(stored: gone, policy: policy, now: 1_000_000) == .refuse)
-    }
-}
-
-@Suite("Statistics") struct StatisticsTests {
-    @Test func `the ratios are the contract's`() {
-        let statistics = Statistics()
-        let kinds: [(RequestClass, Int)] = [
-            (.hit, 4), (.revalidated, 1), (.collapsed, 1), (.stale, 2), (.miss, 2), (.error, 5),
+    @Test func `in no case is served what is not stored, or refused what may be served`() {
+        let ages: [Int64?] = [nil, 0, 1, 59, 60, 61, 89, 90, 91, 659, 660, 661, 1_000_000]
+        let upstreams: [Decision.Upstream] = [
+            .notAsked(must: false), .notAsked(must: true), .nobody, .names(Self.digest), .names(Self.other), .absent,
+            .fails, .late,
         ]
-        for (kind, count) in kinds { for _ in 0..<count { statistics.count(kind, of: Scene.alpine) } }
-        statistics.sent(300, of: Scene.alpine, asTheyCame: true)
-        statistics.sent(700, of: Scene.alpine, asTheyCame: false)
-        statistics.received(250)
-        let totals = statistics.totals
-        #expect(totals.total == 15)
-        #expect(totals.hitRatio == 0.8)
-        #expect(totals.bytesSaved == 750)
-        #expect(totals.byteHitRatio == 0.75)
-        #expect(totals.toClients - totals.asTheyCame == 700)
-        #expect(statistics.topRepositories(3).first?.use == Statistics.Use(requests: 15, bytes: 1000))
-    }
-
-    @Test func `totals go on after a restart`() {
-        let before = Statistics()
-        before.count(.hit, of: nil)
-        before.sent(10, of: nil, asTheyCame: true)
-        before.received(7)
-        let after = Statistics(saved: before.named)
-        #expect(after.totals == before.totals)
+        var tags: [KnownTag?] = [nil]
+        for age in ages { tags += [0, 0.05, 0.0999].map { Self.known(age, jitter: $0) } }
+        for policy in [Self.usual, Self.forgetting, Self.immutable] {
+            for (tag, upstream) in tags.flatMap({ tag in upstreams.map { (tag, $0) } }) {
+                let decision = Decision(known: tag, policy: policy, upstream: upstream)
+                switch decision {
+                case .serve(let digest), .serveAndAsk(let digest), .serveStale(let digest), .serveConfirmed(let digest),
+                    .forget(let digest):
+                    #expect(tag?.digest == digest)
+                case .fetch(let digest): #expect(upstream == .names(digest) && tag?.digest != digest)
+                case .ask: #expect(upstream == .notAsked(must: false) || upstream == .notAsked(must: true))
+                case .wait: #expect(upstream == .late)
+                case .refuse:
+                    #expect(upstream == .absent || upstream == .fails || upstream == .nobody)
+                    if let age = tag?.age { #expect(age >= 660_000) } else { #expect(tag == nil) }
+                }
+            }
+        }
     }
 }

@@ -17,9 +17,8 @@ import Upstream
                 UpstreamConfiguration(name: name, endpoints: []), transport: transport, clock: ManualClock(),
                 now: { 0 }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, instance: "test")
             let policy = FreshnessPolicy(freshFor: .zero, staleIfError: .zero, negativeFor: .zero)
-            let entry = UpstreamDirectory.Entry(registry: registry, policy: policy) {
-                !$0.description.contains("forbidden")
-            }
+            let entry = UpstreamDirectory.Entry(
+                registry: registry, policy: policy, allows: { !$0.description.contains("forbidden") })
             return (name: name, entry: entry)
         }
         return UpstreamDirectory(entries, defaultName: "docker.io") { $0.description.hasPrefix("own/") }

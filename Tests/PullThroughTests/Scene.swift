@@ -12,14 +12,6 @@ import Upstream
 
 @testable import PullThrough
 
-/// Unix milliseconds that only move when a test moves them.
-final class WallClock: Sendable {
-    private let time = Mutex<Int64>(1_700_000_000_000)
-
-    var now: Int64 { time.withLock { $0 } }
-    func advance(by duration: Duration) { time.withLock { $0 += duration.milliseconds } }
-}
-
 struct Scene {
     static let alpine = Repository(upstream: "docker.io", name: RepositoryName("library/alpine")!)  // grammatical
     static let other = Repository(upstream: "docker.io", name: RepositoryName("acme/app")!)  // grammatical
@@ -36,12 +28,17 @@ struct Scene {
     let wall: WallClock
     let directory: TemporaryDirectory
     private let transport: CurlTransport
+    private let makeCache: @Sendable (_ isOffline: Bool) -> PullThroughCache
+
+    /// The cache as it is after a restart: nothing is remembered but what is stored.
+    func restarted(offline: Bool = false) -> PullThroughCache { makeCache(offline) }
 
     /// Runs the body against a fresh registry and a fresh store, and stops both after it.
     static func run(
         _ options: StubOptions = StubOptions(), offline: Bool = false,
         maxSize: Int64? = nil,
-        freshFor: Duration = .seconds(60), staleIfError: Duration = .seconds(3600),
+        policy: FreshnessPolicy = .usual,
+        tagPolicy: @escaping @Sendable (RepositoryName, OCI.Tag) -> FreshnessPolicy? = { _, _ in nil },
         fills: FillPolicy = .prompt, hasSpare: Bool = false, body: (Scene) async throws -> Void
     ) async throws {
         let directory = try TemporaryDirectory()
@@ -52,7 +49,7 @@ struct Scene {
         configuration.minFree = .bytes(0)
         if let maxSize { configuration.maxSize = .bytes(maxSize) }
         let scene = try Scene(
-            stub, spare, transport, configuration, directory, offline, freshFor, staleIfError, fills)
+            stub, spare, transport, configuration, directory, offline, policy, tagPolicy, fills)
         do {
             try await body(scene)
         } catch {
@@ -64,18 +61,17 @@ struct Scene {
 
     private init(
         _ stub: StubRegistry, _ spare: StubRegistry?, _ transport: CurlTransport, _ configuration: StoreConfiguration,
-        _ directory: TemporaryDirectory, _ offline: Bool, _ freshFor: Duration, _ staleIfError: Duration,
-        _ fills: FillPolicy
+        _ directory: TemporaryDirectory, _ offline: Bool, _ policy: FreshnessPolicy,
+        _ tagPolicy: @escaping @Sendable (RepositoryName, OCI.Tag) -> FreshnessPolicy?, _ fills: FillPolicy
     ) throws {
         self.stub = stub
         self.spare = spare
         self.transport = transport
         self.directory = directory
-        wall = WallClock()
         clock = ManualClock()
+        wall = WallClock(with: clock)
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         store = try ContentStore(configuration, now: { [wall] in wall.now }, logger: logger)
-        let policy = FreshnessPolicy(freshFor: freshFor, staleIfError: staleIfError, negativeFor: .seconds(10))
         let login = CredentialSource.login(Credentials(username: "acme", password: "secret"))
         let upstreams = [("docker.io", .anonymous), ("private.test", login)].map { [wall, clock] name, credentials in
             let upstream = UpstreamConfiguration(
@@ -85,12 +81,17 @@ struct Scene {
             let registry = UpstreamRegistry(
                 upstream, transport: transport, clock: clock, now: { wall.now / 1000 }, logger: logger,
                 instance: "test")
-            return (name: name, entry: UpstreamDirectory.Entry(registry: registry, policy: policy, fills: fills))
+            let entry = UpstreamDirectory.Entry(
+                registry: registry, policy: policy, tagPolicy: tagPolicy, fills: fills)
+            return (name: name, entry: entry)
         }
-        cache = PullThroughCache(
-            store: store,
-            directory: UpstreamDirectory(upstreams, defaultName: "docker.io"),
-            statistics: Statistics(), isOffline: offline, clock: clock, now: { [wall] in wall.now }, logger: logger)
+        makeCache = { [store, clock, wall] isOffline in
+            PullThroughCache(
+                store: store, directory: UpstreamDirectory(upstreams, defaultName: "docker.io"),
+                statistics: Statistics(), isOffline: isOffline, clock: clock, now: { wall.now }, jitter: { 0 },
+                logger: logger)
+        }
+        cache = makeCache(offline)
     }
 
     private func stop() async {
@@ -118,6 +119,18 @@ struct Scene {
 
     func figures() async throws -> Figures { try await cache.figures() }
 
+    /// What people were told, from the start.
+    func told() -> [Event] {
+        let events = Mutex<[Event]>([])
+        cache.events.subscribe(after: nil) { event in events.withLock { $0.append(event) } }.cancel()
+        return events.withLock { $0 }
+    }
+
+    /// Waits for the questions about tags that are under way.
+    func settled() async {
+        for flight in cache.tagFlights.underWay { _ = await flight.value }
+    }
+
     /// Time that goes on by itself, five times as fast as the real one, until it is ended: for who must retry several
     /// times while a real network answers in between.
     struct Time: Sendable {
@@ -140,6 +153,16 @@ struct Scene {
 
     /// Requests for content that the stub saw.
     func asked(_ part: String, _ method: String? = nil) -> Int { stub.log.requests(part, method: method).count }
+}
+
+extension FreshnessPolicy {
+    static let usual = FreshnessPolicy(freshFor: .seconds(60), staleIfError: .seconds(3600), negativeFor: .seconds(10))
+
+    func with(_ change: (inout FreshnessPolicy) -> Void) -> FreshnessPolicy {
+        var policy = self
+        change(&policy)
+        return policy
+    }
 }
 
 extension FillPolicy {

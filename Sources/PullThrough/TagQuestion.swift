@@ -1,0 +1,140 @@
+// What an upstream is asked about a tag, and what is written down of its answer: one flight for all who wait for it.
+
+import HTTPSemantics
+import Logging
+import OCI
+import Store
+import Upstream
+
+extension PullThroughCache {
+    /// What asking came to: a manifest that is here.
+    enum Resolution: Sendable {
+        /// The one that was known; the upstream's status.
+        case confirmed(Digest, status: Int)
+        case fetched(Fetched)
+    }
+
+    /// Resolves a tag by HEAD, which Docker Hub does not count as a pull, and fetches what it names if that is new.
+    ///
+    /// Bounded by one first-byte timeout. It is the same for all who share it, and ends what it began though they leave.
+    func resolve(_ pull: TagPull) async throws(PullThroughError) -> Resolution {
+        do throws(PullThroughError) {
+            let resolution = try await together(pull.repository) { () async throws(PullThroughError) in
+                try await question(pull)
+            }
+            note(resolution, pull)
+            return resolution
+        } catch {
+            switch pull.decide(after: error) {
+            case .forget(let digest):
+                await forget(pull, digest)
+                remember(error, for: pull.unknownKey, during: pull.policy.negativeFor)
+            case .refuse where pull.known == nil:
+                remember(error, for: pull.unknownKey, during: pull.policy.negativeFor)
+            default: break
+            }
+            throw error
+        }
+    }
+
+    private func question(_ pull: TagPull) async throws(PullThroughError) -> Resolution {
+        let (tag, repository) = (pull.tag, pull.repository)
+        let registry = try registry(of: repository)
+        // Nothing may be pulled, and what is stored will do: no GET, and no more questions than tell the end of it.
+        var isSpent: Bool { registry.isSpent && pull.known.map { Decision.mayServeStale($0, pull.policy) } == true }
+        if isSpent, !registry.mayResolveWhileSpent() { throw spent(registry) }
+        let digest: Digest
+        switch try await name(pull, mayPull: !isSpent) {
+        case .nothing: throw spent(registry)
+        case .content(let fetched): return .fetched(fetched)
+        case .digest(let named, let status):
+            if case .serveConfirmed = pull.decide(.names(named)) {
+                try await restated { () async throws(StoreError) in
+                    try await store.set(tag, of: repository, to: named)
+                }
+                return .confirmed(named, status: status)
+            }
+            digest = named
+        }
+        if isSpent, try await !isHere(digest, in: repository) { throw spent(registry) }
+        return .fetched(try await fetch(named: digest, pull))
+    }
+
+    private enum Named {
+        case digest(Digest, status: Int)
+        /// Fetched by tag, since the upstream does not tell digests by HEAD.
+        case content(Fetched)
+        /// It does not, and nothing may be fetched.
+        case nothing
+    }
+
+    /// A HEAD; a GET by tag where HEAD is refused or tells no digest.
+    private func name(_ pull: TagPull, mayPull: Bool) async throws(PullThroughError) -> Named {
+        let reference = Reference.tag(pull.tag)
+        do throws(PullThroughError) {
+            let facts = try await asking(pull.repository) { registry, name throws(UpstreamError) in
+                try await registry.resolve(name, reference, unless: pull.known?.digest)
+            }
+            if let digest = facts.digest { return .digest(digest, status: facts.isUnchanged ? 304 : 200) }
+        } catch {
+            guard case .failed(let status, _) = error, (400..<500).contains(status) else { throw error }
+        }
+        guard mayPull else { return .nothing }
+        guard let known = pull.known?.digest else {
+            return .content(try await download(reference, in: pull.repository, tag: pull.tag))
+        }
+        let fetched = try await download(pull.tag, in: pull.repository, unless: known)
+        return fetched.map { .content($0) } ?? .digest(known, status: 304)
+    }
+
+    /// Fetches what a tag has just been said to name. If that is gone, the tag may have moved: it is asked once more.
+    private func fetch(named digest: Digest, _ pull: TagPull) async throws(PullThroughError) -> Fetched {
+        do throws(PullThroughError) {
+            return try await fetch(digest, in: pull.repository, tag: pull.tag)
+        } catch .unknown {
+            guard case .digest(let newer, _) = try await name(pull, mayPull: false), newer != digest else {
+                // Not absence: the tag is there, and what it names is not.
+                throw .failed(
+                    status: 404, "\(pull.repository.upstream) names \(digest) for \(pull.tag), and does not have it")
+            }
+            return try await fetch(newer, in: pull.repository, tag: pull.tag)
+        }
+    }
+
+    private func spent(_ registry: UpstreamRegistry) -> PullThroughError {
+        .rateLimited(
+            retryAfter: registry.spentFor,
+            "\(registry.configuration.name) has said that nothing may be pulled just now")
+    }
+
+    // MARK: What is remembered of it
+
+    private func note(_ resolution: Resolution, _ pull: TagPull) {
+        let digest: Digest
+        switch resolution {
+        case .confirmed(let confirmed, _): digest = confirmed
+        case .fetched(let fetched):
+            // What could not be stored is fetched again by whoever comes next.
+            guard fetched.isStored else { return }
+            digest = fetched.content.digest
+        }
+        if tagMemory.confirmed(pull.key, digest) {
+            logger.info("the upstream answers again", metadata: ["image": pull.image])
+        }
+        guard let known = pull.known, known.digest != digest else { return }
+        logger.info("tag moved", metadata: ["image": pull.image, "from": "\(known.digest)", "to": "\(digest)"])
+        events.post(.tagMoved(pull.repository, pull.tag, from: known.digest, to: digest))
+    }
+
+    /// What the tag named stays until it is evicted, for who asks by digest.
+    private func forget(_ pull: TagPull, _ digest: Digest) async {
+        do throws(StoreError) {
+            try await store.forget(pull.tag, of: pull.repository)
+        } catch {
+            logger.error("a tag could not be forgotten", metadata: ["image": pull.image, "error": "\(error)"])
+        }
+        tagMemory.forget(pull.key)
+        logger.info("tag forgotten: the upstream has it no more", metadata: ["image": pull.image])
+        events.post(.tagForgotten(pull.repository, pull.tag, digest))
+    }
+}
