@@ -12,19 +12,25 @@ package struct WharfResponder: Responder {
     private let statistics: StatisticsHandler
     private let metrics: MetricsHandler
     private let search: SearchHandler
+    private let events: EventsHandler
+    private let access: Access
 
     /// - Parameters:
     ///   - pseudonym: what this program calls itself in `Via`.
+    ///   - access: who may do more than read.
     ///   - uptime: seconds since the start.
     package init(
-        cache: PullThroughCache, version: String, pseudonym: String, uptime: @escaping @Sendable () -> Double
+        cache: PullThroughCache, version: String, pseudonym: String, access: Access = Access(adminToken: nil),
+        uptime: @escaping @Sendable () -> Double
     ) {
+        self.access = access
         let discovery = Discovery(cache: cache)
-        registry = RegistryResponder(cache: cache, discovery: discovery, pseudonym: pseudonym)
+        registry = RegistryResponder(cache: cache, discovery: discovery, access: access, pseudonym: pseudonym)
         search = SearchHandler(discovery: discovery, pseudonym: pseudonym)
         health = HealthHandler(cache: cache)
         statistics = StatisticsHandler(cache: cache, version: version, uptime: uptime)
         metrics = MetricsHandler(cache: cache, version: version, uptime: uptime)
+        events = EventsHandler(events: cache.events)
     }
 
     package func ready(_ request: Request) -> Response? {
@@ -44,6 +50,7 @@ package struct WharfResponder: Responder {
 
     private func answer(to request: Request) async -> Response {
         if request.path == "/v2" || request.path.hasPrefix("/v2/") { return await registry.respond(to: request) }
+        if request.path == "/api/v1" || request.path.hasPrefix("/api/v1/") { return administer(request) }
         switch request.path {
         case "/livez" where request.isRead: return health.live()
         case "/readyz" where request.isRead: return await health.ready()
@@ -51,14 +58,29 @@ package struct WharfResponder: Responder {
         case "/metrics" where request.isRead: return await metrics.respond()
         case "/v1/_ping" where request.isRead: return search.ping()
         case "/v1/search" where request.isRead: return await search.respond(to: request)
-        case "/livez", "/readyz", "/stats", "/metrics", "/v1/_ping", "/v1/search":
-            var response = ErrorMapping.response(.methodNotAllowed, .unsupported, "only GET and HEAD are served here")
-            response.fields[.allow] = "GET, HEAD"
-            return response
-        default:
-            return ErrorMapping.response(.notFound, .unsupported, "there is nothing at this path")
+        case "/livez", "/readyz", "/stats", "/metrics", "/v1/_ping", "/v1/search": return Self.readOnly
+        default: return Self.nothing
         }
     }
+
+    /// The admin API: who may pull may read, all else is for the holder of the token, and who is not is not even told
+    /// what there is.
+    private func administer(_ request: Request) -> Response {
+        guard request.isRead || access.isAdmin(request) else {
+            return ErrorMapping.response(
+                .unauthorized, .unauthorized, "this takes the admin token",
+                fields: [.wwwAuthenticate: "Bearer realm=\"wharf\""])
+        }
+        switch request.path {
+        case "/api/v1/events" where request.isRead: return events.respond(to: request)
+        case "/api/v1/events": return Self.readOnly
+        default: return Self.nothing
+        }
+    }
+
+    private static let readOnly = ErrorMapping.response(
+        .methodNotAllowed, .unsupported, "only GET and HEAD are served here", fields: [.allow: "GET, HEAD"])
+    private static let nothing = ErrorMapping.response(.notFound, .unsupported, "there is nothing at this path")
 
     /// Every answer says how the cache came to it.
     private func marked(_ response: Response) -> Response {

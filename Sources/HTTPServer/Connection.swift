@@ -191,6 +191,7 @@ final class Connection: ChannelDuplexHandler {
 
     private func end(_ exchange: Exchange, _ ending: ResponseEnding) {
         output.pump?.stop()
+        output.live?.stop()
         output = Output()
         current = nil
         exchange.end(ending, log: table.log)
@@ -233,8 +234,9 @@ final class Connection: ChannelDuplexHandler {
         context?.close(promise: nil)
     }
 
-    /// The server is stopping. What is under way goes on; an idle connection has nothing to wait for.
+    /// The server is stopping. What is under way goes on, if it has an end; an idle connection has nothing to wait for.
     func drain() {
+        output.live?.drain()
         if current == nil, queue.isEmpty { rest() }
     }
 
@@ -243,7 +245,7 @@ final class Connection: ChannelDuplexHandler {
         if isLingering {
             context?.close(promise: nil)
         } else if let exchange = current {
-            if output.isInFlight { return checkStall(at: now) }
+            if let since = output.standsSince { return checkStall(at: now, since: since) }
             // Its side closed, and no answer in sight: a half-closed client is given up, like one that closed whole.
             deadline = .distantFuture
             if isInputClosed, exchange.response == nil { reset(as: .clientLeft) }
@@ -309,6 +311,7 @@ extension Connection {
         // It may be gone or only have nothing more to say: TCP does not tell. It gets what is under way, but a task
         // nobody may be waiting for is not waited for without end.
         if let current, current.response == nil { deadline = .now() + table.timeouts.header }
+        output.live?.probe()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

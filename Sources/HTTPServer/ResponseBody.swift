@@ -1,10 +1,11 @@
-// What a response carries: nothing, bytes, or a file with the extent of it that has become available.
+// What a response carries: nothing, bytes, a file with the extent of it that has become available, or what happens.
 import Glibc
 
 package enum ResponseBody: Sendable {
     case empty
     case bytes([UInt8])
     case file(FileBody)
+    case live(LiveBody)
 }
 
 /// An open descriptor, closed with its last owner. One a response: NIO marks a handle in use during `sendfile`,

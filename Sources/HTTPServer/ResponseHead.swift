@@ -20,9 +20,12 @@ enum Framing: Equatable {
         switch response.body {
         case .empty: self = .length(0)
         case .bytes(let bytes): self = .length(Int64(bytes.count))
-        case .file(let file): self = file.length.map(Framing.length) ?? (isHTTP10 ? .untilClose : .chunked)
+        case .file(let file): self = file.length.map(Framing.length) ?? .unknown(isHTTP10)
+        case .live: self = .unknown(isHTTP10)
         }
     }
+
+    private static func unknown(_ isHTTP10: Bool) -> Framing { isHTTP10 ? .untilClose : .chunked }
 }
 
 struct ResponseHead {

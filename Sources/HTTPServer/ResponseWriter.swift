@@ -1,4 +1,4 @@
-// A connection's writing half: heads and small bodies in one piece, file bodies by the pump, and how far the client is.
+// A connection's writing half: heads and small bodies in one piece, other bodies by a pump, and how far the client is.
 import Glibc
 import HTTPTypes
 import NIOCore
@@ -6,11 +6,13 @@ import NIOCore
 /// What is on its way to the kernel for the response under way.
 struct Output {
     var pump: BodyPump?
+    var live: LivePump?
     /// Something is written that the kernel has not taken whole yet.
     var isInFlight = false
-    /// Bytes the client's kernel had acknowledged when last looked at, and since when that has not changed.
+    /// Bytes the client's kernel had acknowledged when last looked at, and since when that has not changed; `nil` while
+    /// nothing is waited for.
     var acknowledged: UInt64?
-    var standsSince = NIODeadline.distantPast
+    var standsSince: NIODeadline?
 }
 
 extension Connection {
@@ -41,6 +43,14 @@ extension Connection {
             // At once: the client sees the status while the first byte may still be awaited.
             context.writeAndFlush(wrapOutboundOut(.byteBuffer(buffer)), promise: nil)
             pump.start()
+        case .live(let body):
+            // As above: only an end that was meant is one.
+            setLinger(true)
+            let pump = LivePump(body, isChunked: framing == .chunked, connection: self)
+            output.live = pump
+            context.writeAndFlush(wrapOutboundOut(.byteBuffer(buffer)), promise: nil)
+            pump.start()
+            if table.isDraining { pump.drain() }
         }
     }
 
@@ -83,7 +93,13 @@ extension Connection {
         }
         output.isInFlight = true
         context.writeAndFlush(wrapOutboundOut(data), promise: promise)
-        guard output.isInFlight else { return }
+        if output.isInFlight { watch() }
+    }
+
+    /// From here on the client must go on taking bytes, until it has all of them. Who is watched already has no more
+    /// time for a further piece.
+    func watch() {
+        guard output.standsSince == nil else { return }
         let now = NIODeadline.now()
         output.acknowledged = nil
         output.standsSince = now
@@ -92,12 +108,16 @@ extension Connection {
 
     /// A region may be in flight for long while a slow client takes it byte by byte; so not the write's end is asked
     /// for but what the client's kernel has acknowledged.
-    func checkStall(at now: NIODeadline) {
-        let acknowledged = acknowledgedBytes()
-        if acknowledged != output.acknowledged {
-            output.acknowledged = acknowledged
+    func checkStall(at now: NIODeadline, since standsSince: NIODeadline) {
+        let receipt = receipt()
+        if let receipt, receipt.isWhole, !output.isInFlight {
+            output.standsSince = nil
+            return setDeadline(.distantFuture)
+        }
+        if receipt?.acknowledged != output.acknowledged {
+            output.acknowledged = receipt?.acknowledged
             output.standsSince = now
-        } else if now - output.standsSince >= table.timeouts.stall {
+        } else if now - standsSince >= table.timeouts.stall {
             return reset(as: .clientLeft)
         }
         setDeadline(now + stallInterval)
@@ -105,17 +125,30 @@ extension Connection {
 
     private var stallInterval: TimeAmount { .nanoseconds(table.timeouts.stall.nanoseconds / 4) }
 
-    /// `tcpi_bytes_acked` of `struct tcp_info`, at its place in the kernel's ABI; glibc's own struct ends before it.
-    private func acknowledgedBytes() -> UInt64? {
-        let place = 120
-        var info = [UInt8](repeating: 0, count: place + 8)
+    private struct Receipt {
+        /// Bytes.
+        let acknowledged: UInt64
+        /// Nothing of what the kernel has taken is on its way or waiting.
+        let isWhole: Bool
+    }
+
+    /// From `struct tcp_info`, by the places in the kernel's ABI; glibc's own struct ends before them.
+    private func receipt() -> Receipt? {
+        let (unacked, bytesAcked, notSent, end) = (24, 120, 144, 148)
+        var info = [UInt8](repeating: 0, count: end)
         let isKnown = try? context?.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { socket in
             var length = socklen_t(info.count)
             let result = getsockopt(socket, CInt(IPPROTO_TCP), TCP_INFO, &info, &length)
             return result == 0 && length == info.count
         }
         // `nil` (a closed socket) never changes and so counts as standing still.
-        return isKnown == true ? info.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: place, as: UInt64.self) } : nil
+        guard isKnown == true else { return nil }
+        return info.withUnsafeBytes { info in
+            let waiting = [unacked, notSent].map { info.loadUnaligned(fromByteOffset: $0, as: UInt32.self) }
+            return Receipt(
+                acknowledged: info.loadUnaligned(fromByteOffset: bytesAcked, as: UInt64.self),
+                isWhole: waiting == [0, 0])
+        }
     }
 }
 

@@ -7,10 +7,12 @@ package struct ImagePattern: Hashable, Sendable, CustomStringConvertible {
     /// Nil: every tag.
     private let tag: NamePattern?
 
-    /// Without a host it means docker.io, with Docker's short form for one-part names; without a tag, all of them.
-    package init?(_ text: some StringProtocol) {
+    /// Without a host it means `host`, at docker.io with Docker's short form for one-part names; without a tag, all of
+    /// them. A digest is nothing that a pattern could mean.
+    package init?(_ text: some StringProtocol, without host: String = ImageReference.dockerHub) {
         description = String(text)
         var rest = description[...]
+        guard !rest.contains("@") else { return nil }
         let afterSlash = rest.lastIndex(of: "/").map { rest.index(after: $0) } ?? rest.startIndex
         if let colon = rest[afterSlash...].lastIndex(of: ":") {
             guard let tag = NamePattern(rest[rest.index(after: colon)...]) else { return nil }
@@ -19,7 +21,7 @@ package struct ImagePattern: Hashable, Sendable, CustomStringConvertible {
         } else {
             tag = nil
         }
-        var host = ImageReference.dockerHub[...]
+        var host = host[...]
         if let slash = rest.firstIndex(of: "/"), Self.isHost(rest[..<slash]) {
             host = rest[..<slash]
             rest = rest[rest.index(after: slash)...]
@@ -33,9 +35,11 @@ package struct ImagePattern: Hashable, Sendable, CustomStringConvertible {
     }
 
     package func matches(_ repository: Repository, tag: String) -> Bool {
-        registry.matches(repository.upstream) && name.matches("\(repository.name)")
-            && (self.tag?.matches(tag) ?? true)
+        names(repository.upstream) && name.matches("\(repository.name)") && (self.tag?.matches(tag) ?? true)
     }
+
+    /// Whether some of the images may be this registry's.
+    package func names(_ registry: String) -> Bool { self.registry.matches(registry) }
 
     /// As in an image's name: the first part is a host if it has a `.` or a `:`, or is `localhost`.
     private static func isHost(_ part: Substring) -> Bool {

@@ -186,9 +186,8 @@ extension PullThroughError {
     package var upstreamStatus: Int? {
         switch self {
         case .unknown, .schema1: 404
-        case .denied: 403
         case .rateLimited: 429
-        case .failed(let status, _): status
+        case .denied(let status, _), .failed(let status, _): status
         case .credentials, .unreachable, .unusable, .noSuchUpstream, .notAllowed, .offline, .noSpace, .store: nil
         }
     }

@@ -7,8 +7,8 @@ import Upstream
 package enum PullThroughError: Error, Equatable, Sendable {
     /// The upstream has no such manifest or blob in that repository; its own words.
     case unknown(String)
-    /// The upstream lets nobody in with the credentials there are: no such repository, or it is private.
-    case denied(String)
+    /// The upstream lets nobody in with the credentials there are: no such repository, or it is private. 401 or 403.
+    case denied(status: Int, String)
     /// The upstream does not accept the credentials that this mirror is configured with.
     case credentials(String)
     /// 429; nil if the upstream named no delay.
@@ -36,8 +36,9 @@ package enum PullThroughError: Error, Equatable, Sendable {
         self =
             switch error {
             case .unknown(let message): .unknown("\(upstream) says: \(message)")
-            case .denied(_, let message):
-                .denied("\(upstream) says: no such repository, or it is private (\(message))")
+            case .denied(let status, let message):
+                .denied(
+                    status: status, "\(upstream) says: no such repository, or it is private (\(message))")
             case .credentialsRefused(let message): .credentials("\(upstream): \(message)")
             case .rateLimited(let delay, let message): .rateLimited(retryAfter: delay, "\(upstream) says: \(message)")
             case .failed(let status, let message): .failed(status: status, "\(upstream) answered \(status): \(message)")
@@ -95,7 +96,7 @@ package enum PullThroughError: Error, Equatable, Sendable {
 
     package var message: String {
         switch self {
-        case .unknown(let text), .denied(let text), .credentials(let text), .rateLimited(_, let text),
+        case .unknown(let text), .denied(_, let text), .credentials(let text), .rateLimited(_, let text),
             .unreachable(_, let text), .failed(_, let text), .unusable(let text), .noSpace(let text), .store(let text):
             text
         case .schema1:

@@ -1,4 +1,4 @@
-// end-3 by tag: what one client gets, as `Decision` says. The question that may stand behind it is in TagQuestion.swift.
+// end-3 by tag: what one client gets, as `Decision` says. The question that may be behind it is in TagQuestion.swift.
 
 import HTTPSemantics
 import Logging

@@ -16,7 +16,7 @@ extension PullThroughCache {
 
     /// Resolves a tag by HEAD, which Docker Hub does not count as a pull, and fetches what it names if that is new.
     ///
-    /// Bounded by one first-byte timeout. It is the same for all who share it, and ends what it began though they leave.
+    /// Bounded by one first-byte timeout; ended whoever leaves.
     func resolve(_ pull: TagPull) async throws(PullThroughError) -> Resolution {
         do throws(PullThroughError) {
             let resolution = try await together(pull.repository) { () async throws(PullThroughError) in

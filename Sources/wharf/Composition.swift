@@ -39,8 +39,8 @@ struct Composition {
                 try UpstreamConfiguration(upstream, environment: environment), transport: transport, clock: clock,
                 now: { unixMilliseconds() / 1000 }, logger: logger, instance: instance, memos: memos)
             let entry = UpstreamDirectory.Entry(
-                registry: registry, policy: FreshnessPolicy(upstream), fills: FillPolicy(upstream),
-                allows: upstream.allows)
+                registry: registry, policy: FreshnessPolicy(upstream.freshness), tagPolicy: upstream.tagPolicy,
+                fills: FillPolicy(upstream), allows: upstream.allows)
             return (name: upstream.name, entry: entry)
         }
         for mistake in Proxies(configured: .environment, environment: environment).mistakes {
@@ -56,7 +56,10 @@ struct Composition {
             logger: logger)
 
         // Face
-        let responder = WharfResponder(cache: cache, version: Wharf.version, pseudonym: "wharf-\(instance)") {
+        let responder = WharfResponder(
+            cache: cache, version: Wharf.version, pseudonym: "wharf-\(instance)",
+            access: Access(adminToken: configuration.adminToken?.revealed)
+        ) {
             let (seconds, attoseconds) = (clock.now - started).components
             return Double(seconds) + Double(attoseconds / 1_000_000_000_000_000) / 1000
         }

@@ -65,6 +65,29 @@ package struct Configuration: Sendable {
         package let keyFile: String
     }
 
+    /// How long what is known of tags, manifests and blobs holds.
+    package struct Freshness: Hashable, Sendable {
+        /// A tag is served without asking for so long.
+        package var freshFor = Duration.seconds(60)
+        /// After that, for so long, it is served at once while the upstream is asked.
+        package var staleWhileRevalidate = Duration.zero
+        /// How long it is served when the upstream fails.
+        package var staleIfError = Duration.seconds(30 * 86_400)
+        /// What the upstream does not have is remembered for so long.
+        package var negativeFor = Duration.seconds(10)
+        /// A tag that the upstream no longer has is forgotten; else it is served as if the upstream had failed.
+        package var forgetsAbsent = false
+        /// A tag, once stored, is never asked for again. Only where a `TagRule` says so.
+        package var isImmutable = false
+    }
+
+    /// What holds for some tags of an upstream instead of what holds for all.
+    package struct TagRule: Hashable, Sendable {
+        package let pattern: TagPattern
+        /// The upstream's, but for what the rule names.
+        package let freshness: Freshness
+    }
+
     package struct Upstream: Sendable {
         /// The registry's host as images are named by.
         package let name: String
@@ -85,9 +108,9 @@ package struct Configuration: Sendable {
         /// Repositories that may be pulled; what `deny` names may not, whatever `allow` says.
         package var allow: [NamePattern]?
         package var deny: [NamePattern] = []
-        package var freshFor = Duration.seconds(60)
-        package var staleIfError = Duration.seconds(30 * 86_400)
-        package var negativeFor = Duration.seconds(10)
+        package var freshness = Freshness()
+        /// In the order of the file: the first that matches a tag counts.
+        package var tags: [TagRule] = []
         package var firstByteTimeout = Duration.seconds(15)
         package var stallTimeout = Duration.seconds(20)
         /// Bytes a second; slower, with another way at hand, is replaced.
@@ -133,6 +156,8 @@ package struct Configuration: Sendable {
     package var upstreams: [Upstream] = builtInNames.map { Upstream(name: $0) }
     /// One of `upstreams`.
     package var defaultUpstream = "docker.io"
+    /// Who sends it may do more than pull; `nil`: nobody may, over the network.
+    package var adminToken: Secret?
     package var limits = Limits()
     package var drain = Duration.seconds(30)
     package var log = Log()

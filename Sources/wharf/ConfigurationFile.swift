@@ -39,6 +39,7 @@ extension Configuration {
         var configuration = Configuration()
         configuration.readServer(&root, overrides)
         configuration.readCache(&root, overrides)
+        configuration.readAccess(&root)
         configuration.readUpstreams(&root, overrides, notes)
         Self.readIdle(&root)
         root.finish()
@@ -85,7 +86,22 @@ extension Configuration {
         section.finish()
     }
 
-    /// What other issues will make act. What would open a door, or pretend to close one, is refused until then.
+    /// What would open a door, or pretend to close one, is refused until it acts.
+    private mutating func readAccess(_ root: inout ConfigurationSection) {
+        var section = root.section("access")
+        adminToken = section.optional("admin-token-file", ConfigurationValues.adminToken)
+        for key in ["htpasswd", "allow-networks", "trusted-proxies", "push", "login-listen"] { section.refuse(key) }
+        section.refuse("anonymous-pull", unless: "true")
+        section.refuse("catalog", unless: "false")
+        section.finish()
+
+        section = root.section("tls")
+        for key in ["certificate", "key", "client-ca"] { section.refuse(key) }
+        section.finish()
+        root.refuse("hosted")
+    }
+
+    /// What later versions will make act, and what harms nobody until then.
     private static func readIdle(_ root: inout ConfigurationSection) {
         typealias Values = ConfigurationValues
         for var section in root.sections("prefetch") {
@@ -96,15 +112,6 @@ extension Configuration {
         }
         root.idle("storage", Values.text)
         root.idle("metadata", Values.text)
-        root.refuse("hosted", knownKeys: [])
-        root.refuse(
-            "access",
-            knownKeys: [
-                "htpasswd", "allow-networks", "anonymous-pull", "admin-token-file", "trusted-proxies", "catalog",
-                "push",
-                "login-listen",
-            ], harmless: ["anonymous-pull": "true", "catalog": "false"])
-        root.refuse("tls", knownKeys: ["certificate", "key", "client-ca"])
     }
 
     /// The file as a tree whose nodes know their lines; `nil` if it is empty, or wrong and noted.
@@ -132,13 +139,17 @@ extension Configuration {
 extension YamlError {
     fileprivate var lineAndProblem: (line: Int?, problem: String) {
         switch self {
-        case .scanner(_, let problem, let mark, let yaml), .parser(_, let problem, let mark, let yaml),
-            .composer(_, let problem, let mark, let yaml):
+        case .scanner(let context, let problem, let mark, let yaml),
+            .parser(let context, let problem, let mark, let yaml),
+            .composer(let context, let problem, let mark, let yaml):
             let lines = yaml.split(separator: "\n", maxSplits: mark.line, omittingEmptySubsequences: false)
             let text = mark.line <= lines.count ? lines[mark.line - 1] : ""
-            let hint =
-                text.contains("[") && text.contains(":")
-                ? "; an address in brackets must stand in quotes: \"[::]:5000\"" : ""
+            var hint = ""
+            if "\(problem) \(context?.text ?? "")".contains("alias") {
+                hint = "; a pattern that begins with * must stand in quotes: \"*-nightly\""
+            } else if text.contains("["), text.contains(":") {
+                hint = "; an address in brackets must stand in quotes: \"[::]:5000\""
+            }
             return (mark.line, "no YAML: \(problem)\(hint)")
         case .duplicatedKeysInMapping(let duplicates, let context):
             return (context.mark.line, "more than once, first here: " + duplicates.joined(separator: ", "))

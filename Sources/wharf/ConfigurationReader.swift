@@ -21,7 +21,8 @@ struct ConfigurationSection {
     private let path: String
     private var entries: [Entry] = []
     private var known: [String] = []
-    private var given: Set<String> = []
+    /// The keys that the file has, right or wrong.
+    private var given: [String: Origin] = [:]
 
     /// - Parameter node: `nil` for a section that is not there, whose keys may still come from elsewhere.
     init(_ node: Node?, path: String, origin: Origin, notes: ConfigurationNotes) {
@@ -137,20 +138,11 @@ struct ConfigurationSection {
 
     /// Refuses what is set under a key that does not act yet and whose not acting would do harm.
     ///
-    /// - Parameter harmless: values that say what holds anyway.
-    mutating func refuse(_ key: String, knownKeys: [String], harmless: [String: String] = [:]) {
+    /// - Parameter harmless: a value that says what holds anyway.
+    mutating func refuse(_ key: String, unless harmless: String? = nil) {
         guard let entry = take(key), !entry.node.isEmpty else { return }
-        guard !knownKeys.isEmpty, case .mapping = entry.node else {
-            notes.mistake(entry.origin, "\(path)\(key) does not act yet: take it out of the file")
-            return
-        }
-        var section = ConfigurationSection(entry.node, path: "\(path)\(key).", origin: entry.origin, notes: notes)
-        for known in knownKeys {
-            guard let given = section.take(known), !given.node.isEmpty else { continue }
-            if let harmless = harmless[known], given.node.scalar?.string == harmless { continue }
-            notes.mistake(given.origin, "\(section.path)\(known) does not act yet: take it out of the file")
-        }
-        section.finish()
+        if let harmless, entry.node.scalar?.string == harmless { return }
+        notes.mistake(entry.origin, "\(path)\(key) does not act yet: take it out of the file")
     }
 
     /// Reports the keys that nobody asked for.
@@ -162,10 +154,11 @@ struct ConfigurationSection {
     }
 
     /// Whether the file has the key, right or wrong; to be asked after its value.
-    func isGiven(_ key: String) -> Bool { given.contains(key) }
+    func isGiven(_ key: String) -> Bool { given[key] != nil }
 
-    func mistake(_ key: String, _ message: String) {
-        notes.mistake(notes.origins[path + key], "\(path)\(key): \(message)")
+    /// - Parameter origin: `nil`: where the key's value was given.
+    func mistake(_ key: String, _ message: String, at origin: Origin? = nil) {
+        notes.mistake(origin ?? notes.origins[path + key] ?? given[key], "\(path)\(key): \(message)")
     }
 
     private mutating func take(_ key: String) -> Entry? {
@@ -173,7 +166,7 @@ struct ConfigurationSection {
         guard let index = entries.firstIndex(where: { $0.key == key }) else { return nil }
         let entry = entries.remove(at: index)
         guard !entry.node.isUnset else { return nil }
-        given.insert(key)
+        given[key] = entry.origin
         return entry
     }
 

@@ -1,7 +1,5 @@
 // The upstreams: those that the file names, those of the command line, and those that are built in.
 
-import FoundationEssentials
-
 extension Configuration {
     mutating func readUpstreams(
         _ root: inout ConfigurationSection, _ overrides: ConfigurationOverrides, _ notes: ConfigurationNotes
@@ -76,9 +74,8 @@ extension Configuration.Upstream {
         endpoints = section.list("endpoints", Values.endpoint) ?? endpoints
         authHosts = section.list("auth-hosts", Values.authHost) ?? []
         allowsHTTP = section.value("allow-http", or: allowsHTTP, Values.bool)
-        freshFor = section.value("fresh-for", or: freshFor, Values.duration)
-        staleIfError = section.value("stale-if-error", or: staleIfError, Values.duration)
-        negativeFor = section.value("negative-for", or: negativeFor, Values.duration)
+        freshness.read(&section)
+        tags = Self.tagRules(&section, of: name, else: freshness)
         firstByteTimeout = section.value("first-byte-timeout", or: firstByteTimeout, Values.timeout)
         stallTimeout = section.value("stall-timeout", or: stallTimeout, Values.timeout)
         minSpeed = section.value("min-speed", or: minSpeed, Values.rate)
@@ -100,7 +97,6 @@ extension Configuration.Upstream {
         privateAddresses = section.value("allow-private-addresses", or: privateAddresses, Values.choice)
         allow = section.list("allow", Values.namePattern)
         deny = section.list("deny", Values.namePattern) ?? []
-        Self.readIdle(&section)
     }
 
     /// What can be said only once file and command line have both spoken.
@@ -117,7 +113,7 @@ extension Configuration.Upstream {
 
     private static func login(_ section: inout ConfigurationSection) -> Configuration.Login? {
         let username = section.optional("username", ConfigurationValues.text)
-        let password = section.optional("password-file", password(file:))
+        let password = section.optional("password-file", ConfigurationValues.password)
         switch (username, password) {
         case (let username?, let password?): return Configuration.Login(username: username, password: password)
         case (nil, nil): return nil
@@ -147,30 +143,39 @@ extension Configuration.Upstream {
         return nil
     }
 
-    /// The password that a file holds, without the line end that editors leave there.
-    private static func password(file: String) throws(ValueMistake) -> Secret {
-        guard let bytes = FileManager.default.contents(atPath: file),
-            var text = String(validating: bytes, as: UTF8.self)
-        else { throw ValueMistake(file, "no file that can be read, with a password in UTF-8") }
-        while let last = text.last, last.isNewline { text.removeLast() }
-        guard !text.isEmpty else { throw ValueMistake(file, "a file without a password") }
-        guard !text.contains(where: \.isNewline) else {
-            throw ValueMistake(file, "a file of several lines, not of a password")
-        }
-        return Secret(text)
-    }
-
-    private static func readIdle(_ section: inout ConfigurationSection) {
-        typealias Values = ConfigurationValues
-        section.idle("stale-while-revalidate", Values.duration)
-        section.idle("on-upstream-404", Values.words("serve", "forget"))
-        for (_, tag, _) in section.namedSections("tags") {
-            var tag = tag
-            for key in ["fresh-for", "stale-while-revalidate", "stale-if-error", "negative-for"] {
-                tag.idle(key, Values.duration)
+    private static func tagRules(
+        _ section: inout ConfigurationSection, of upstream: String, else freshness: Configuration.Freshness
+    ) -> [Configuration.TagRule] {
+        section.namedSections("tags").compactMap { key, rule, origin in
+            var (rule, freshness) = (rule, freshness)
+            freshness.read(&rule)
+            freshness.isImmutable = rule.value("immutable", or: false, ConfigurationValues.bool)
+            if freshness.isImmutable {
+                for idle in ["fresh-for", "stale-while-revalidate"] where rule.isGiven(idle) {
+                    rule.mistake(idle, "means nothing beside immutable: true")
+                }
             }
-            tag.idle("on-upstream-404", Values.words("serve", "forget"))
-            tag.finish()
+            rule.finish()
+            do throws(ValueMistake) {
+                let pattern = try ConfigurationValues.tagPattern(key, of: upstream)
+                return Configuration.TagRule(pattern: pattern, freshness: freshness)
+            } catch {
+                section.mistake("tags", error.message, at: origin)
+                return nil
+            }
         }
+    }
+}
+
+extension Configuration.Freshness {
+    /// Changes what the section names.
+    fileprivate mutating func read(_ section: inout ConfigurationSection) {
+        typealias Values = ConfigurationValues
+        freshFor = section.value("fresh-for", or: freshFor, Values.duration)
+        staleWhileRevalidate = section.value("stale-while-revalidate", or: staleWhileRevalidate, Values.duration)
+        staleIfError = section.value("stale-if-error", or: staleIfError, Values.duration)
+        negativeFor = section.value("negative-for", or: negativeFor, Values.duration)
+        let absent = section.optional("on-upstream-404", Values.words("serve", "forget"))
+        forgetsAbsent = absent.map { $0 == "forget" } ?? forgetsAbsent
     }
 }

@@ -162,6 +162,16 @@ enum ConfigurationValues {
         return pattern
     }
 
+    /// What is said of the tags of one upstream.
+    static func tagPattern(_ text: String, of upstream: String) throws(ValueMistake) -> TagPattern {
+        if let pattern = TagPattern(try pattern(text), upstream: upstream) { return pattern }
+        guard ImagePattern(text) == nil else {
+            throw ValueMistake(
+                text, "a pattern that names another upstream; of this one write it as \(upstream)/acme/app:v*")
+        }
+        throw ValueMistake(text, "no pattern of tags; write it as v* or as acme/app:v*")
+    }
+
     /// The host by which images name a registry.
     static func registryHost(_ text: String) throws(ValueMistake) -> String {
         guard ImageReference.isHost(text) else {
@@ -212,6 +222,34 @@ enum ConfigurationValues {
     static func readableFile(_ text: String) throws(ValueMistake) -> String {
         guard !text.isEmpty, FileManager.default.isReadableFile(atPath: text) else {
             throw ValueMistake(text, "no file that can be read")
+        }
+        return text
+    }
+
+    /// The password that a file holds, without the line end that editors leave there.
+    static func password(file: String) throws(ValueMistake) -> Secret {
+        Secret(try line(of: file, what: "password"))
+    }
+
+    /// The token that a file holds: it must fit into a header field.
+    static func adminToken(file: String) throws(ValueMistake) -> Secret {
+        let token = try line(of: file, what: "token")
+        guard token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            throw ValueMistake(
+                file, "a file whose token has blanks or other than ASCII in it; make one with: openssl rand -hex 32")
+        }
+        return Secret(token)
+    }
+
+    /// The only line of a file. What is in it is repeated in no mistake.
+    private static func line(of file: String, what: String) throws(ValueMistake) -> String {
+        guard let bytes = FileManager.default.contents(atPath: file),
+            var text = String(validating: bytes, as: UTF8.self)
+        else { throw ValueMistake(file, "no file that can be read, with a \(what) in UTF-8") }
+        while let last = text.last, last.isNewline { text.removeLast() }
+        guard !text.isEmpty else { throw ValueMistake(file, "a file without a \(what)") }
+        guard !text.contains(where: \.isNewline) else {
+            throw ValueMistake(file, "a file of several lines, not of a \(what)")
         }
         return text
     }

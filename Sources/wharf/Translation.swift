@@ -81,9 +81,21 @@ extension Proxies.Configured {
 }
 
 extension FreshnessPolicy {
-    init(_ upstream: Configuration.Upstream) {
+    init(_ freshness: Configuration.Freshness) {
         self.init(
-            freshFor: upstream.freshFor, staleIfError: upstream.staleIfError, negativeFor: upstream.negativeFor)
+            freshFor: freshness.freshFor, staleWhileRevalidate: freshness.staleWhileRevalidate,
+            staleIfError: freshness.staleIfError, negativeFor: freshness.negativeFor,
+            forgetsAbsent: freshness.forgetsAbsent, isImmutable: freshness.isImmutable)
+    }
+}
+
+extension Configuration.Upstream {
+    /// The policy of the tags that have one of their own: of the first rule that matches.
+    var tagPolicy: @Sendable (RepositoryName, Tag) -> FreshnessPolicy? {
+        let rules = tags.map { (pattern: $0.pattern, policy: FreshnessPolicy($0.freshness)) }
+        return { repository, tag in
+            rules.first { $0.pattern.matches(tag.description, of: repository) }?.policy
+        }
     }
 }
 

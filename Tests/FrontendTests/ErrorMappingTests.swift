@@ -29,7 +29,7 @@ import Testing
     static let rows = [
         Row(.unknown("words"), 404, "MANIFEST_UNKNOWN", nil),
         Row(.schema1, 404, "MANIFEST_UNKNOWN", nil),
-        Row(.denied("words"), 403, "DENIED", "http_request_error", received: 403),
+        Row(.denied(status: 401, "words"), 403, "DENIED", "http_request_error", received: 401),
         Row(.credentials("words"), 403, "DENIED", "proxy_configuration_error"),
         Row(.rateLimited(retryAfter: nil, "words"), 429, "TOOMANYREQUESTS", "http_request_error", received: 429),
         Row(.unreachable(.dnsError, "words"), 502, "UNAVAILABLE", "dns_error"),
@@ -110,7 +110,8 @@ import Testing
             (error: PullThroughError.unknown(""), status: CacheStatus(forward: .miss), kind: RequestClass.miss),
             (.unknown(""), CacheStatus(detail: "negative"), .hit), (.schema1, CacheStatus(forward: .miss), .miss),
             (.unknown(""), CacheStatus(forward: .miss, isCollapsed: true), .collapsed),
-            (.denied(""), CacheStatus(detail: "negative"), .error), (.denied(""), CacheStatus(forward: .miss), .error),
+            (.denied(status: 403, ""), CacheStatus(detail: "negative"), .error),
+            (.denied(status: 401, ""), CacheStatus(forward: .miss), .error),
             (.rateLimited(retryAfter: nil, ""), CacheStatus(forward: .miss, isCollapsed: true), .error),
             (.offline, CacheStatus(forward: .miss), .error), (.store(""), CacheStatus(), .error),
             (.noSuchUpstream(""), CacheStatus(), .error), (.notAllowed(""), CacheStatus(), .error),

@@ -48,6 +48,7 @@ struct Reply: Sendable {
         case _ where isHead || Framing(response, isHTTP10: false) == .none, .empty: bytes = []
         case .bytes(let all): bytes = all
         case .file(let body): bytes = try await body.bytes()
+        case .live: throw Broken()  // it has no end to read to
         }
         if !bytes.isEmpty { response.observer?.sent(Int64(bytes.count)) }
         response.observer?.ended(.complete)

@@ -14,6 +14,7 @@ import Upstream
 /// A mirror of `docker.io` and `ghcr.io`; names that begin with `ours/` are hosted.
 struct Scene {
     static let alpine = "/v2/library/alpine"
+    static let adminToken = "admin-token"
 
     /// docker.io
     let stub: StubRegistry
@@ -82,7 +83,9 @@ struct Scene {
                 upstreams, defaultName: "docker.io", isHosted: { "\($0)".hasPrefix("ours/") }),
             statistics: Statistics(), isOffline: offline, clock: clock, now: { [wall] in wall.now }, jitter: { 0 },
             logger: logger)
-        responder = WharfResponder(cache: cache, version: "0.1.0", pseudonym: "wharf-test") { 12.5 }
+        responder = WharfResponder(
+            cache: cache, version: "0.1.0", pseudonym: "wharf-test", access: Access(adminToken: Self.adminToken)
+        ) { 12.5 }
     }
 
     private func stop() async {

@@ -32,6 +32,6 @@ import Testing
         #expect(try !#require(ImagePattern(pattern)).matches(repository, tag: tag))
     }
 
-    @Test(arguments: ["", ":", "a:", "ghcr.io/", "ghcr.io/:x"])
+    @Test(arguments: ["", ":", "a:", "ghcr.io/", "ghcr.io/:x", "debian@sha256:abc"])
     func `what names nothing is no pattern`(text: String) { #expect(ImagePattern(text) == nil) }
 }

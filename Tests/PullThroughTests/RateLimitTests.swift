@@ -93,4 +93,24 @@ private let tag = Tag("1.0")!  // a literal of the grammar
             #expect(answer.content.digest == image.manifest.digest)
         }
     }
+
+    @Test func `an hour of 429 is not noticed by who pulls what is stored, and told to others`() async throws {
+        try await run { (scene: Scene, image: TestImage) async throws in
+            scene.stub.inject(.status(429, fields: [("Retry-After", "3600")]), into: "/manifests/")
+            for _ in 0..<360 {
+                scene.wall.advance(by: .seconds(10))
+                let answer = try await scene.manifest(.tag(tag), in: Scene.alpine)
+                #expect(answer.content.bytes == image.manifest.bytes && answer.staleness != nil)
+            }
+            #expect((1...61).contains(scene.asked("/manifests/", "HEAD")))
+            #expect(scene.asked("/manifests/", "GET") == 0)
+            let refused = await refusal { () throws(Refusal) in
+                try await scene.cache.manifest(.tag(tag), in: Scene.other)
+            }
+            guard case .rateLimited(let delay?, _) = refused?.error else {
+                return #expect(Bool(false), "\(String(describing: refused))")
+            }
+            #expect(delay > .zero && delay <= .seconds(3600))
+        }
+    }
 }

@@ -308,7 +308,7 @@ extension Scene {
         try await Scene.run { (scene: Scene) async throws in
             scene.move()
             scene.stub.inject(.status(row.0), into: "manifests/")
-            #expect(await scene.refused()?.upstreamStatus == (row.0 == 401 ? 403 : row.0))
+            #expect(await scene.refused()?.upstreamStatus == row.0)
             scene.stub.heal()
             scene.wall.advance(by: .seconds(9))
             #expect((await scene.refused() == nil) == row.1)

@@ -32,7 +32,7 @@ import Testing
         let (configuration, _) = try folder.load("upstreams: {quay.io: {fresh-for: 5s}, registry.acme.org:5000: {}}")
         #expect(configuration.upstreams.map(\.name).prefix(3) == ["quay.io", "registry.acme.org:5000", "docker.io"])
         #expect(configuration.upstreams.count == Configuration.builtInNames.count + 1)
-        #expect(try upstream("quay.io", configuration).freshFor == .seconds(5))
+        #expect(try upstream("quay.io", configuration).freshness.freshFor == .seconds(5))
         let acme = try upstream("registry.acme.org:5000", configuration)
         #expect(acme.endpoints.map(\.description) == ["https://registry.acme.org:5000"])
     }
@@ -48,9 +48,6 @@ import Testing
                 auth-hosts: [Auth.acme.org, "auth:8443"]
                 username: joe
                 password-file: \(password)
-                fresh-for: 1s
-                stale-if-error: 2s
-                negative-for: 3s
                 first-byte-timeout: 4s
                 stall-timeout: 5s
                 min-speed: 1kB/s
@@ -66,7 +63,6 @@ import Testing
         #expect(ghcr.endpoints.map(\.description) == ["https://one.acme.org", "http://two:5000/prefix"])
         #expect(ghcr.authHosts == ["auth.acme.org", "auth:8443"])
         #expect(ghcr.login == Configuration.Login(username: "joe", password: Secret("s3cret")))
-        #expect([ghcr.freshFor, ghcr.staleIfError, ghcr.negativeFor] == [.seconds(1), .seconds(2), .seconds(3)])
         #expect([ghcr.firstByteTimeout, ghcr.stallTimeout] == [.seconds(4), .seconds(5)])
         #expect([ghcr.giveUpAfter, ghcr.rangeIdle] == [.seconds(6), .seconds(7)])
         #expect(ghcr.minSpeed == 1000 && ghcr.maxBandwidth == 5_000_000)
@@ -202,7 +198,7 @@ import Testing
         let hub = try upstream("docker.io", configuration)
         #expect(hub.endpoints.map(\.description) == ["http://127.0.0.1:5001", "https://second"])
         #expect(hub.allowsHTTP, "http on the command line allows it")
-        #expect(hub.freshFor == .seconds(7))
+        #expect(hub.freshness.freshFor == .seconds(7))
         #expect(try upstream("ghcr.io", configuration).endpoints.map(\.description) == ["https://g"])
         #expect(try !upstream("ghcr.io", configuration).allowsHTTP)
         #expect(try upstream("new.org:1", configuration).endpoints.map(\.description) == ["http://n"])

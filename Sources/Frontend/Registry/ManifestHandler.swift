@@ -8,16 +8,26 @@ import PullThrough
 
 struct ManifestHandler: Sendable {
     let cache: PullThroughCache
+    let access: Access
 
     func respond(to request: Request, _ reference: Reference, in repository: Repository) async -> Response {
         do throws(Refusal) {
-            let answer = try await cache.manifest(reference, in: repository)
+            let answer = try await cache.manifest(reference, in: repository, mustAsk: mustAsk(request))
             cache.statistics.count(answer.status.requestClass, of: repository)
             return response(to: request, answer, repository)
         } catch {
             cache.statistics.count(error.requestClass, of: repository)
             return ErrorMapping.response(to: error, about: .manifest)
         }
+    }
+
+    /// RFC 9111 §5.2.1.4, for who holds the admin token: at everybody's word it would be a way to spend what an
+    /// upstream lets us pull.
+    private func mustAsk(_ request: Request) -> Bool {
+        let directives = request.fields[values: .cacheControl].flatMap {
+            $0.split { $0 == "," || $0 == " " || $0 == "\t" }
+        }
+        return directives.contains { $0.lowercased() == "no-cache" } && access.isAdmin(request)
     }
 
     /// What the client's `Accept` says plays no part: the bytes are the upstream's, whatever their type.

@@ -15,11 +15,11 @@ struct RegistryResponder: Sendable {
     private let tags: TagListHandler
     private let referrers: ReferrersHandler
 
-    init(cache: PullThroughCache, discovery: Discovery, pseudonym: String) {
+    init(cache: PullThroughCache, discovery: Discovery, access: Access, pseudonym: String) {
         self.cache = cache
         self.pseudonym = pseudonym
         blobs = BlobHandler(cache: cache)
-        manifests = ManifestHandler(cache: cache)
+        manifests = ManifestHandler(cache: cache, access: access)
         tags = TagListHandler(discovery: discovery)
         referrers = ReferrersHandler(discovery: discovery)
     }

@@ -6,29 +6,42 @@ import OCI
 
 extension MetadataDatabase {
     /// Writes what was gathered. A use of a manifest is one of its config and layers too, since a client that has the
-    /// base layer never asks for it; a use of an index is one of itself only, but its lease covers what it names.
+    /// base layer never asks for it; a use of an index is one of itself only. A lease covers all that a client may
+    /// come to ask for: of an index the children, and what those that are stored name.
     func record(_ uses: [Digest: UseRecorder.Use]) async throws(StoreError) {
         guard !uses.isEmpty else { return }
         try await write { db in
-            let own = try db.cachedStatement(
-                sql: """
-                    UPDATE blob SET lastUsed = max(lastUsed, ?2), leasedUntil = max(leasedUntil, ?3)
-                    WHERE digest = ?1
-                    """)
-            let named = try db.cachedStatement(
-                sql: """
-                    UPDATE blob SET leasedUntil = max(leasedUntil, ?3),
-                        lastUsed = CASE (SELECT isIndex FROM manifest WHERE digest = ?1)
-                            WHEN 0 THEN max(lastUsed, ?2) ELSE lastUsed END
-                    WHERE digest IN (SELECT child FROM child WHERE parent = ?1)
-                    """)
+            let kind = try db.cachedStatement(sql: "SELECT isIndex FROM manifest WHERE digest = ?")
+            let own = try db.cachedStatement(sql: Self.useOfItself)
+            let named = try db.cachedStatement(sql: Self.useOfNamed)
+            let below = try db.cachedStatement(sql: Self.leaseBelowNamed)
             for (digest, use) in uses {
-                let arguments: StatementArguments = [digest.data, use.at, use.leasedUntil]
-                try own.execute(arguments: arguments)
-                try named.execute(arguments: arguments)
+                try own.execute(arguments: [digest.data, use.at, use.leasedUntil])
+                guard let isIndex = try Bool.fetchOne(kind, arguments: [digest.data]) else { continue }
+                try named.execute(arguments: [digest.data, isIndex ? 0 : use.at, use.leasedUntil])
+                guard isIndex, use.leasedUntil > 0 else { continue }
+                try below.execute(arguments: [digest.data, use.leasedUntil])
             }
         }
     }
+
+    static let useOfItself = """
+        UPDATE blob SET lastUsed = max(lastUsed, ?2), leasedUntil = max(leasedUntil, ?3) WHERE digest = ?1
+        """
+    static let useOfNamed = """
+        UPDATE blob SET lastUsed = max(lastUsed, ?2), leasedUntil = max(leasedUntil, ?3)
+        WHERE digest IN (SELECT child FROM child WHERE parent = ?1)
+        """
+    /// CROSS: from the index down. The limit is beyond every image that is meant to be run; without it, manifests made
+    /// for the purpose could keep the only writer busy for minutes with each use.
+    static let leaseBelowNamed = """
+        UPDATE blob SET leasedUntil = max(leasedUntil, ?2)
+        WHERE digest IN (
+            SELECT own.child FROM child AS named CROSS JOIN child AS own ON own.parent = named.child
+            WHERE named.parent = ?1 LIMIT \(leasedBelowNamed))
+        """
+    /// Blobs.
+    static let leasedBelowNamed = 10_000
 
     struct Candidate: Equatable, Sendable {
         let digest: Digest

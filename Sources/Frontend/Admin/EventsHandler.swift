@@ -1,0 +1,75 @@
+// `GET /api/v1/events`: what the cache wants people to know, while it happens, as server-sent events.
+
+import FoundationEssentials
+import HTTPSemantics
+import HTTPServer
+import HTTPTypes
+import OCI
+import PullThrough
+
+/// WHATWG HTML, "Server-sent events". What is kept is told first; who was here before says what he has seen.
+struct EventsHandler: Sendable {
+    let events: EventLog
+
+    /// A comment, which clients skip. Proxies let go of a connection that says nothing for a minute or less.
+    private static let heartbeat = LiveBody.Heartbeat(Array(": \n\n".utf8), every: .seconds(15))
+
+    func respond(to request: Request) -> Response {
+        let seen = Self.lastSeen(request)
+        let body = LiveBody(heartbeat: Self.heartbeat) { [events] writer in
+            let subscription = events.subscribe(after: seen) { writer.write(EventText.bytes(of: $0)) }
+            writer.onClose { subscription.cancel() }
+        }
+        return Response(
+            status: .ok, fields: [.contentType: "text/event-stream", .cacheControl: "no-store"], body: .live(body))
+    }
+
+    /// The field that browsers send when they come again, or `after=` for who cannot set it. The field counts first:
+    /// a browser goes on asking with the query it once began with. What is no number is as if it were absent.
+    private static func lastSeen(_ request: Request) -> Int64? {
+        let texts = [request.fields[.lastEventID], request.queryValue("after")]
+        return texts.lazy.compactMap { $0 }.compactMap { $0.utf8.allSatisfy(isDigit) ? Int64($0) : nil }.first
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+}
+
+/// One event in the format of the stream.
+enum EventText {
+    private struct Moved: Encodable {
+        let at, image, from, to: String
+    }
+
+    private struct Forgotten: Encodable {
+        let at, image, was: String
+    }
+
+    static func bytes(of event: Event) -> [UInt8] {
+        let at = instant(event.at)
+        return switch event.kind {
+        case .tagMoved(let repository, let tag, let from, let to):
+            bytes("tag-moved", event.id, Moved(at: at, image: "\(repository):\(tag)", from: "\(from)", to: "\(to)"))
+        case .tagForgotten(let repository, let tag, let digest):
+            bytes("tag-forgotten", event.id, Forgotten(at: at, image: "\(repository):\(tag)", was: "\(digest)"))
+        }
+    }
+
+    /// The data is one line: JSON writes the ends of lines inside strings as `\n`.
+    private static func bytes(_ name: String, _ id: Int64, _ data: some Encodable) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Strings alone: there is nothing in it that cannot be encoded.
+        let json = (try? encoder.encode(data)) ?? Data()
+        return Array("id: \(id)\nevent: \(name)\ndata: ".utf8) + json + Array("\n\n".utf8)
+    }
+
+    /// `2026-11-25T21:00:00.123Z`: RFC 3339. The fraction is put in by hand, since a floating one is cut to less than
+    /// it was.
+    static func instant(_ milliseconds: Int64) -> String {
+        let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1000)
+        let fraction = rest < 0 ? rest + 1000 : rest
+        let date = Date(timeIntervalSince1970: Double(rest < 0 ? seconds - 1 : seconds)).formatted(.iso8601)
+        let digits = "\(fraction)"
+        return "\(date.dropLast()).\(String(repeating: "0", count: 3 - digits.utf8.count))\(digits)Z"
+    }
+}
