@@ -110,7 +110,8 @@ extension Connection {
     /// for but what the client's kernel has acknowledged.
     func checkStall(at now: NIODeadline, since standsSince: NIODeadline) {
         let receipt = receipt()
-        if let receipt, receipt.isWhole, !output.isInFlight {
+        // Where nobody tells (no TCP), what the kernel has taken is all that is known.
+        if receipt?.isWhole ?? true, !output.isInFlight {
             output.standsSince = nil
             return setDeadline(.distantFuture)
         }

@@ -3,9 +3,10 @@
 //     stored | age                            | upstream                | answer
 //     -------+--------------------------------+-------------------------+------------------------------------------
 //     yes    | any, of an immutable tag       | not asked               | serve, ask nobody
-//     yes    | < fresh-for                    | not asked               | serve, ask nobody
+//     yes    | < fresh-for, less its jitter   | not asked               | serve, ask nobody
 //     yes    | < fresh-for + revalidate       | not asked               | serve at once, ask in the background
 //     yes    | older, or nobody can say       | not asked               | ask
+//     yes    | older, or nobody can say       | fails again and again   | for a while as after that, ask nobody
 //     yes    | any                            | not asked, must be      | ask, but never about an immutable tag
 //     yes    | any                            | the same digest         | serve; fresh again
 //     yes    | any                            | another digest          | fetch that one, serve it

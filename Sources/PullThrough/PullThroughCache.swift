@@ -12,7 +12,7 @@ package final class PullThroughCache: Sendable {
     package let statistics: Statistics
     let store: ContentStore
     /// Ask no upstream at all.
-    let isOffline: Bool
+    package let isOffline: Bool
     let now: @Sendable () -> Int64
     let clock: any Clock<Duration>
     let logger: Logger
@@ -32,8 +32,9 @@ package final class PullThroughCache: Sendable {
     let unknowns = NegativeCache()
     let linkFlights = SingleFlight<NegativeCache.Key, Result<Int64?, PullThroughError>>()
     let manifestFlights = SingleFlight<NegativeCache.Key, Result<Fetched, PullThroughError>>()
-    let tagFlights: SingleFlight<TagMemory.Key, Result<Resolution, PullThroughError>>
+    let tagFlights = SingleFlight<TagMemory.Key, Result<Resolution, PullThroughError>>()
     let tagMemory: TagMemory
+    let patience = Patience()
     /// What people may want to know as it happens.
     package let events: EventLog
 
@@ -45,7 +46,6 @@ package final class PullThroughCache: Sendable {
         clock: any Clock<Duration>, now: @escaping @Sendable () -> Int64,
         jitter: @escaping @Sendable () -> Double = { .random(in: 0..<0.1) }, logger: Logger
     ) {
-        tagFlights = SingleFlight(patience: (Self.patience, clock))
         tagMemory = TagMemory(uptime: stopwatch(clock), jitter: jitter)
         events = EventLog(now: now)
         self.store = store
@@ -55,6 +55,11 @@ package final class PullThroughCache: Sendable {
         self.clock = clock
         self.now = now
         self.logger = logger
+    }
+
+    /// When a question to an upstream is late, for who would be content with what is stored.
+    func lateness(of upstream: String) -> Lateness {
+        Lateness(after: patience.with(upstream), clock: clock) { [patience] in patience.isSilent(upstream) }
     }
 
     /// The registry of a repository that `directory` gave; without one, or offline, there is nobody to ask.
@@ -79,9 +84,13 @@ package final class PullThroughCache: Sendable {
     ) async throws(PullThroughError) -> Value {
         let registry = try registry(of: repository)
         do throws(UpstreamError) {
-            return try await question(registry, repository.name)
+            let answer = try await question(registry, repository.name)
+            patience.speaks(repository.upstream)
+            return answer
         } catch {
-            throw PullThroughError(error, of: repository.upstream)
+            let error = PullThroughError(error, of: repository.upstream)
+            if !error.isSilence { patience.speaks(repository.upstream) }
+            throw error
         }
     }
 

@@ -94,6 +94,21 @@ package enum PullThroughError: Error, Equatable, Sendable {
         }
     }
 
+    /// A question that goes on while what is stored is served.
+    static func late(_ upstream: String) -> PullThroughError {
+        .unreachable(.httpResponseTimeout, "\(upstream) has not answered yet")
+    }
+
+    /// Whether the upstream has said nothing, for as long as it was waited for.
+    var isSilence: Bool {
+        switch self {
+        case .unreachable(.httpResponseTimeout, _), .unreachable(.connectionTimeout, _), .unreachable(.dnsTimeout, _),
+            .unreachable(.connectionReadTimeout, _):
+            true
+        default: false
+        }
+    }
+
     package var message: String {
         switch self {
         case .unknown(let text), .denied(_, let text), .credentials(let text), .rateLimited(_, let text),

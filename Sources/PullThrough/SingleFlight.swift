@@ -14,10 +14,6 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     private let flights = Mutex<[Asked: Flight<Value>]>([:])
-    private let patience: (limit: Duration, clock: any Clock<Duration>)?
-
-    /// - Parameter patience: after how long a flight is late, by which clock; nil: it never is.
-    init(patience: (limit: Duration, clock: any Clock<Duration>)? = nil) { self.patience = patience }
 
     /// The flights of this moment.
     var underWay: [Flight<Value>] { flights.withLock { Array($0.values) } }
@@ -29,7 +25,9 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     /// Begins a flight, or joins the one that is under way.
-    func join(_ key: Key, _ body: @escaping @Sendable () async -> Value) -> (flight: Flight<Value>, isCollapsed: Bool) {
+    func join(
+        _ key: Key, late: Lateness? = nil, _ body: @escaping @Sendable () async -> Value
+    ) -> (flight: Flight<Value>, isCollapsed: Bool) {
         let asked = Asked(key: key, hops: Via.current.names.count)
         let flight = Flight<Value>()
         let under = flights.withLock { flights in
@@ -39,8 +37,12 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
         guard under === flight else { return (under, true) }
         Task {
-            let watch = patience.map { patience in
-                Task { if (try? await patience.clock.sleep(for: patience.limit)) != nil { flight.growLate() } }
+            let watch = late.map { late in
+                Task {
+                    guard (try? await late.clock.sleep(for: late.after)) != nil else { return }
+                    late.call()
+                    flight.growLate()
+                }
             }
             let value = await body()
             watch?.cancel()
@@ -51,13 +53,20 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 }
 
+/// When a flight is late, and what happens then.
+struct Lateness: Sendable {
+    let after: Duration
+    let clock: any Clock<Duration>
+    let call: @Sendable () -> Void
+}
+
 /// A value that comes once. Who cannot wait for ever waits until the flight is late.
 final class Flight<Value: Sendable>: Sendable {
     private struct State {
         var value: Value?
         var isLate = false
         var patient: [CheckedContinuation<Value, Never>] = []
-        var impatient: [CheckedContinuation<Value?, Never>] = []
+        var impatient: [CheckedContinuation<Bool, Never>] = []
     }
 
     private let state = Mutex(State())
@@ -74,16 +83,17 @@ final class Flight<Value: Sendable>: Sendable {
         }
     }
 
-    /// Nil once the flight is late, also for who comes after that.
-    var valueInTime: Value? {
+    /// Waits until the flight has ended or is late: whether it is the second.
+    var isLate: Bool {
         get async {
             await withCheckedContinuation { continuation in
-                let (value, isOver) = state.withLock { state -> (Value?, Bool) in
-                    let isOver = state.value != nil || state.isLate
-                    if !isOver { state.impatient.append(continuation) }
-                    return (state.value, isOver)
+                let isLate: Bool? = state.withLock { state in
+                    if state.value != nil { return false }
+                    if state.isLate { return true }
+                    state.impatient.append(continuation)
+                    return nil
                 }
-                if isOver { continuation.resume(returning: value) }
+                if let isLate { continuation.resume(returning: isLate) }
             }
         }
     }
@@ -94,7 +104,7 @@ final class Flight<Value: Sendable>: Sendable {
             defer { state.impatient = [] }
             return state.impatient
         }
-        for continuation in waiting { continuation.resume(returning: nil) }
+        for continuation in waiting { continuation.resume(returning: true) }
     }
 
     func end(with value: Value) {
@@ -104,6 +114,6 @@ final class Flight<Value: Sendable>: Sendable {
             return (state.patient, state.impatient)
         }
         for continuation in patient { continuation.resume(returning: value) }
-        for continuation in impatient { continuation.resume(returning: value) }
+        for continuation in impatient { continuation.resume(returning: false) }
     }
 }

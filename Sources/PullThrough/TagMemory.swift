@@ -21,6 +21,26 @@ final class TagMemory: Sendable {
         let confirmedAt: Duration?
         let jitter: Double
         var isServedStale = false
+        var question = Setback(backoff: Backoff(free: 20, first: .seconds(1), most: .seconds(30)))
+        /// Of the GET of what it is said to name now.
+        var fetch = untried(nil)
+
+        static func untried(_ digest: Digest?) -> Setback {
+            Setback(backoff: Backoff(free: 2, first: .seconds(10), most: .seconds(600)), digest: digest)
+        }
+    }
+
+    private struct Setback {
+        var backoff: Backoff
+        var error: PullThroughError?
+        var digest: Digest?
+
+        mutating func failed(_ failure: PullThroughError, at now: Duration) {
+            error = failure
+            backoff.failed(at: now)
+        }
+
+        func refusal(at now: Duration) -> PullThroughError? { backoff.isDue(at: now) ? nil : error }
     }
 
     private let entries = Mutex<[Key: Entry]>([:])
@@ -55,13 +75,13 @@ final class TagMemory: Sendable {
 
     /// The upstream has named this digest for the tag, and its manifest is here.
     ///
-    /// - Returns: whether it was served stale until now.
-    func confirmed(_ key: Key, _ digest: Digest) -> Bool {
+    /// - Returns: what it named before, as far as is remembered, and whether that was served stale until now.
+    func confirmed(_ key: Key, _ digest: Digest) -> (before: Digest?, wasServedStale: Bool) {
         let entry = Entry(digest: digest, confirmedAt: uptime(), jitter: jitter())
         return entries.withLock { entries in
-            let wasServedStale = entries[key]?.isServedStale == true
+            let before = entries[key]
             Self.put(entry, key, in: &entries)
-            return wasServedStale
+            return (before?.digest, before?.isServedStale == true)
         }
     }
 
@@ -71,6 +91,40 @@ final class TagMemory: Sendable {
             guard let entry = entries[key], !entry.isServedStale else { return false }
             entries[key]?.isServedStale = true
             return true
+        }
+    }
+
+    // MARK: What fails again and again
+
+    /// Asking about a tag that is stored has failed.
+    func questionFailed(_ key: Key, _ error: PullThroughError) {
+        let now = uptime()
+        entries.withLock { $0[key]?.question.failed(error, at: now) }
+    }
+
+    /// Why it is not asked about just now; nil if it may be.
+    func pause(_ key: Key) -> PullThroughError? {
+        let now = uptime()
+        return entries.withLock { $0[key]?.question.refusal(at: now) }
+    }
+
+    /// What the tag is said to name could not be had: each try is a pull that the upstream counts.
+    ///
+    /// - Parameter digest: nil where the upstream tells none.
+    func fetchFailed(_ key: Key, _ digest: Digest?, _ error: PullThroughError) {
+        let now = uptime()
+        entries.withLock { entries in
+            if entries[key]?.fetch.digest != digest { entries[key]?.fetch = Entry.untried(digest) }
+            entries[key]?.fetch.failed(error, at: now)
+        }
+    }
+
+    /// Why that is not tried just now; nil if it may be.
+    func fetchPause(_ key: Key, _ digest: Digest?) -> PullThroughError? {
+        let now = uptime()
+        return entries.withLock { entries in
+            guard let fetch = entries[key]?.fetch, fetch.digest == digest else { return nil }
+            return fetch.refusal(at: now)
         }
     }
 

@@ -12,6 +12,8 @@ struct TagPull: Sendable {
     let repository: Repository
     let policy: FreshnessPolicy
     let known: KnownTag?
+    /// The upstream is asked however fresh the tag is, and however often it has failed.
+    let mustAsk: Bool
 
     var key: TagMemory.Key { TagMemory.Key(repository: repository, tag: tag) }
     var unknownKey: NegativeCache.Key {
@@ -35,36 +37,36 @@ struct TagPull: Sendable {
 }
 
 extension PullThroughCache {
-    /// So long a client waits for an upstream when what is stored would do: within two seconds it has an answer.
-    static let patience = Duration.milliseconds(1800)
-
     /// - Parameter mustAsk: the upstream is asked however fresh the tag is.
     func manifest(_ tag: Tag, in repository: Repository, mustAsk: Bool) async throws(Refusal) -> ManifestAnswer {
-        let pull = try await pull(tag, in: repository)
+        let pull = try await pull(tag, in: repository, mustAsk: mustAsk)
+        let pause = mustAsk ? nil : tagMemory.pause(pull.key)
         switch pull.decide(isOffline ? .nobody : .notAsked(must: mustAsk)) {
         case .serve(let digest):
-            if let hit = try await hit(digest, pull, detail: isOffline ? "offline" : nil) { return hit }
+            if let hit = try await hit(digest, pull) { return hit }
         case .serveAndAsk(let digest):
-            if let hit = try await hit(digest, pull, detail: "stale-while-revalidate") {
-                _ = ask(pull)
+            if let hit = try await hit(digest, pull) {
+                if pause == nil { _ = ask(pull) }
                 return hit
             }
+        case .ask:
+            if let pause, let answer = try await stale(pull, pull.decide(after: pause), pause) { return answer }
         case .refuse: throw .missed(.offline)
-        case .ask, .serveConfirmed, .serveStale, .fetch, .wait, .forget: break
+        case .serveConfirmed, .serveStale, .fetch, .wait, .forget: break
         }
         if pull.known == nil, !mustAsk { try remembered(pull.unknownKey) }
         return try await asked(pull)
     }
 
     /// What is known of it, in the policy that it has.
-    private func pull(_ tag: Tag, in repository: Repository) async throws(Refusal) -> TagPull {
+    private func pull(_ tag: Tag, in repository: Repository, mustAsk: Bool) async throws(Refusal) -> TagPull {
         guard let policy = directory.policy(of: tag, in: repository) else {
             throw .missed(.noSuchUpstream(repository.upstream))
         }
         do throws(PullThroughError) {
             let stored = try await restated { () async throws(StoreError) in try await store.tag(tag, of: repository) }
             let known = tagMemory.known(TagMemory.Key(repository: repository, tag: tag), stored, at: now())
-            return TagPull(tag: tag, repository: repository, policy: policy, known: known)
+            return TagPull(tag: tag, repository: repository, policy: policy, known: known, mustAsk: mustAsk)
         } catch {
             throw .missed(error)
         }
@@ -72,23 +74,17 @@ extension PullThroughCache {
 
     /// The same tag asked for twice at once is one question.
     private func ask(_ pull: TagPull) -> (flight: Flight<Result<Resolution, PullThroughError>>, isCollapsed: Bool) {
-        tagFlights.join(pull.key) { [self] in
+        tagFlights.join(pull.key, late: lateness(of: pull.repository.upstream)) { [self] in
             await Result { () async throws(PullThroughError) in try await resolve(pull) }
         }
     }
 
     private func asked(_ pull: TagPull) async throws(Refusal) -> ManifestAnswer {
         let (flight, isCollapsed) = ask(pull)
-        var result = await flight.valueInTime
-        if result == nil {
-            let late = PullThroughError.unreachable(
-                .httpResponseTimeout, "\(pull.repository.upstream) has not answered yet")
-            if let answer = try await stale(pull, pull.decide(.late), late) { return answer }
-            result = await flight.value
-        }
+        let late = PullThroughError.late(pull.repository.upstream)
+        if await flight.isLate, let answer = try await stale(pull, pull.decide(.late), late) { return answer }
         do throws(PullThroughError) {
-            guard let result else { throw .unreachable(.proxyInternalError, "a question came to nothing") }
-            return try await answer(try result.get(), pull, isCollapsed: isCollapsed)
+            return try await answer(try await flight.value.get(), pull, isCollapsed: isCollapsed)
         } catch {
             if let answer = try await stale(pull, pull.decide(after: error), error) { return answer }
             throw .missed(error, isCollapsed: isCollapsed)
@@ -117,11 +113,16 @@ extension PullThroughCache {
     }
 
     /// What is stored, without a question; nil if it is gone after all.
-    private func hit(
-        _ digest: Digest, _ pull: TagPull, detail: String?
-    ) async throws(Refusal) -> ManifestAnswer? {
+    private func hit(_ digest: Digest, _ pull: TagPull) async throws(Refusal) -> ManifestAnswer? {
         guard let content = try await storedManifest(digest, in: pull.repository) else { return nil }
-        return ManifestAnswer(content: content, status: CacheStatus(detail: detail), age: pull.age)
+        var answer = ManifestAnswer(content: content, status: .hit, age: pull.age)
+        if isOffline {
+            answer.status.detail = "offline"
+            if !pull.isFresh { answer.staleness = "this mirror is offline" }
+        } else if !pull.isFresh {
+            answer.status.detail = "stale-while-revalidate"
+        }
+        return answer
     }
 
     /// What is stored, in place of the answer that there is not; nil if the decision is another.
@@ -143,6 +144,10 @@ extension PullThroughCache {
 }
 
 extension TagPull {
+    fileprivate var isFresh: Bool {
+        policy.isImmutable || known?.age.map { $0 < policy.freshFor } == true
+    }
+
     /// Seconds since the upstream confirmed it, as far as the clocks can say.
     fileprivate var age: Int64 { (known?.age ?? 0) / 1000 }
 }

@@ -25,6 +25,8 @@ extension PullThroughCache {
             note(resolution, pull)
             return resolution
         } catch {
+            // A limit has a rule of its own, and an end.
+            if case .rateLimited = error {} else { tagMemory.questionFailed(pull.key, error) }
             switch pull.decide(after: error) {
             case .forget(let digest):
                 await forget(pull, digest)
@@ -42,7 +44,7 @@ extension PullThroughCache {
         let registry = try registry(of: repository)
         // Nothing may be pulled, and what is stored will do: no GET, and no more questions than tell the end of it.
         var isSpent: Bool { registry.isSpent && pull.known.map { Decision.mayServeStale($0, pull.policy) } == true }
-        if isSpent, !registry.mayResolveWhileSpent() { throw spent(registry) }
+        if isSpent, !pull.mustAsk, !registry.mayResolveWhileSpent() { throw spent(registry) }
         let digest: Digest
         switch try await name(pull, mayPull: !isSpent) {
         case .nothing: throw spent(registry)
@@ -57,7 +59,26 @@ extension PullThroughCache {
             digest = named
         }
         if isSpent, try await !isHere(digest, in: repository) { throw spent(registry) }
-        return .fetched(try await fetch(named: digest, pull))
+        return .fetched(
+            try await counted(digest, pull) { () async throws(PullThroughError) in
+                try await fetch(named: digest, pull)
+            })
+    }
+
+    /// A pull that the upstream counts. What a stored tag is said to name, and cannot be had, is not tried at each
+    /// request for that tag.
+    ///
+    /// - Parameter digest: what the tag is said to name; nil where the upstream tells none.
+    private func counted<Value>(
+        _ digest: Digest?, _ pull: TagPull, _ fetch: () async throws(PullThroughError) -> Value
+    ) async throws(PullThroughError) -> Value {
+        if pull.known != nil, !pull.mustAsk, let error = tagMemory.fetchPause(pull.key, digest) { throw error }
+        do throws(PullThroughError) {
+            return try await fetch()
+        } catch {
+            tagMemory.fetchFailed(pull.key, digest, error)
+            throw error
+        }
     }
 
     private enum Named {
@@ -75,16 +96,28 @@ extension PullThroughCache {
             let facts = try await asking(pull.repository) { registry, name throws(UpstreamError) in
                 try await registry.resolve(name, reference, unless: pull.known?.digest)
             }
+            // What is known here is as good as what a mirror says that cannot ask either.
+            if facts.isStale, pull.known != nil {
+                throw .unreachable(
+                    .destinationUnavailable, "\(pull.repository.upstream) is a mirror whose own upstream fails")
+            }
             if let digest = facts.digest { return .digest(digest, status: facts.isUnchanged ? 304 : 200) }
         } catch {
-            guard case .failed(let status, _) = error, (400..<500).contains(status) else { throw error }
+            guard case .failed(let status, _) = error, Self.isByMethod(status) else { throw error }
         }
         guard mayPull else { return .nothing }
         guard let known = pull.known?.digest else {
             return .content(try await download(reference, in: pull.repository, tag: pull.tag))
         }
-        let fetched = try await download(pull.tag, in: pull.repository, unless: known)
+        let fetched = try await counted(nil, pull) { () async throws(PullThroughError) in
+            try await download(pull.tag, in: pull.repository, unless: known)
+        }
         return fetched.map { .content($0) } ?? .digest(known, status: 304)
+    }
+
+    /// Whether a status may be about HEAD alone. 408 and 425 are about the moment.
+    private static func isByMethod(_ status: Int) -> Bool {
+        (400..<500).contains(status) && status != 408 && status != 425
     }
 
     /// Fetches what a tag has just been said to name. If that is gone, the tag may have moved: it is asked once more.
@@ -118,18 +151,18 @@ extension PullThroughCache {
             guard fetched.isStored else { return }
             digest = fetched.content.digest
         }
-        if tagMemory.confirmed(pull.key, digest) {
-            logger.info("the upstream answers again", metadata: ["image": pull.image])
-        }
-        guard let known = pull.known, known.digest != digest else { return }
-        logger.info("tag moved", metadata: ["image": pull.image, "from": "\(known.digest)", "to": "\(digest)"])
-        events.post(.tagMoved(pull.repository, pull.tag, from: known.digest, to: digest))
+        let (remembered, wasServedStale) = tagMemory.confirmed(pull.key, digest)
+        if wasServedStale { logger.info("the upstream answers again", metadata: ["image": pull.image]) }
+        // Another question may have found out at the same time: what is remembered is later than what was known.
+        guard let before = remembered ?? pull.known?.digest, before != digest else { return }
+        logger.info("tag moved", metadata: ["image": pull.image, "from": "\(before)", "to": "\(digest)"])
+        events.post(.tagMoved(pull.repository, pull.tag, from: before, to: digest))
     }
 
     /// What the tag named stays until it is evicted, for who asks by digest.
     private func forget(_ pull: TagPull, _ digest: Digest) async {
         do throws(StoreError) {
-            try await store.forget(pull.tag, of: pull.repository)
+            try await store.forget(pull.tag, of: pull.repository, ifNaming: digest)
         } catch {
             logger.error("a tag could not be forgotten", metadata: ["image": pull.image, "error": "\(error)"])
         }

@@ -176,8 +176,9 @@ package final class ContentStore: Sendable {
         if hasMoved, configuration.isPinned(repository, tag.description) { try await applyPins() }
     }
 
-    package func forget(_ tag: Tag, of repository: Repository) async throws(StoreError) {
-        try await database.forget(tag, of: repository)
+    /// What it names by now, if that is another, is not forgotten.
+    package func forget(_ tag: Tag, of repository: Repository, ifNaming digest: Digest) async throws(StoreError) {
+        try await database.forget(tag, of: repository, ifNaming: digest)
         if configuration.isPinned(repository, tag.description) { try await applyPins() }
     }
 

@@ -160,7 +160,7 @@ final class EndpointAsker: Sendable {
     private func note(_ limit: RateLimit?, of question: Question, _ status: Int) {
         if let limit {
             ledger.saw(limit)
-        } else if question.isPull, (200...299).contains(status) {
+        } else if question.isPull, (200...299).contains(status) || status == 304 {
             ledger.sawNoLimit()
         }
     }

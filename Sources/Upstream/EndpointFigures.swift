@@ -45,7 +45,9 @@ final class EndpointLedger: Sendable {
 
     private let state: Mutex<State>
     private let uptime: @Sendable () -> Duration
-    private let now: @Sendable () -> Int64
+    private let wall: @Sendable () -> Int64
+    /// What the wall clock showed when `uptime` began.
+    private let start: Int64
 
     /// - Parameters:
     ///   - uptime: time since some fixed instant, by the clock seam.
@@ -53,8 +55,12 @@ final class EndpointLedger: Sendable {
     init(url: String, uptime: @escaping @Sendable () -> Duration, now: @escaping @Sendable () -> Int64) {
         state = Mutex(State(figures: EndpointFigures(url: url)))
         self.uptime = uptime
-        self.now = now
+        wall = now
+        start = now() - uptime().components.seconds
     }
+
+    /// The wall clock as it was when this began, and never set since: a pause ends in its time whatever is done to it.
+    private func now() -> Int64 { start + uptime().components.seconds }
 
     var figures: EndpointFigures {
         let now = now()
@@ -146,10 +152,11 @@ final class EndpointLedger: Sendable {
 
     /// - Parameter account: whose allowance it is.
     func memo(of account: String) -> String {
+        let step = wall() - now()
         let memo = state.withLock { state in
             Memo(
                 requests: state.figures.requests, errors: state.figures.errors, bytes: state.figures.bytes,
-                allowance: state.allowance, account: account)
+                allowance: state.allowance.moved(by: step), account: account)
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys

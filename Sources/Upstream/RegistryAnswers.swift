@@ -10,12 +10,17 @@ package struct ManifestFacts: Equatable, Sendable {
     package let size: Int64?
     /// It is still the one that was known (304).
     package let isUnchanged: Bool
+    /// Whoever answered is a cache that could not ask: it may have been another for long.
+    package let isStale: Bool
 
-    package init(digest: Digest?, mediaType: MediaType?, size: Int64?, isUnchanged: Bool = false) {
+    package init(
+        digest: Digest?, mediaType: MediaType?, size: Int64?, isUnchanged: Bool = false, isStale: Bool = false
+    ) {
         self.digest = digest
         self.mediaType = mediaType
         self.size = size
         self.isUnchanged = isUnchanged
+        self.isStale = isStale
     }
 }
 

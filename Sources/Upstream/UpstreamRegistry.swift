@@ -113,10 +113,10 @@ package final class UpstreamRegistry: Sendable {
         _ name: RepositoryName, _ reference: Reference, unless known: Digest? = nil
     ) async throws(UpstreamError) -> ManifestFacts {
         let head = try await ask(question(.head, name, reference, unless: known)).head
-        let isUnchanged = head.status == 304
+        let isUnchanged = try Self.isUnchanged(head, known)
         return ManifestFacts(
-            digest: head.contentDigest ?? (isUnchanged ? known : nil), mediaType: head.mediaType,
-            size: isUnchanged ? nil : head.length, isUnchanged: isUnchanged)
+            digest: isUnchanged ? known : head.contentDigest, mediaType: head.mediaType,
+            size: isUnchanged ? nil : head.length, isUnchanged: isUnchanged, isStale: head.isStale)
     }
 
     /// end-3: the manifest that a reference names, of at most `Manifest.sizeLimit` bytes.
@@ -132,7 +132,13 @@ package final class UpstreamRegistry: Sendable {
         _ name: RepositoryName, _ reference: Reference, unless known: Digest
     ) async throws(UpstreamError) -> FetchedManifest? {
         let answer = try await ask(question(.get, name, reference, unless: known))
-        return answer.head.status == 304 ? nil : FetchedManifest(answer)
+        return try Self.isUnchanged(answer.head, known) ? nil : FetchedManifest(answer)
+    }
+
+    private static func isUnchanged(_ head: ResponseHead, _ known: Digest?) throws(UpstreamError) -> Bool {
+        guard head.status == 304 else { return false }
+        guard let named = head.contentDigest, named != known else { return true }
+        throw .contradicted("answered that the manifest has not changed, and names another: \(named)")
     }
 
     private func question(
@@ -332,6 +338,11 @@ extension ResponseHead {
 
     fileprivate var contentDigest: Digest? {
         HTTPField.Name(FieldNames.contentDigest).flatMap { fields[$0] }.flatMap { Digest($0) }
+    }
+
+    /// As another mirror says of itself (RFC 9211, RFC 5861 §4).
+    fileprivate var isStale: Bool {
+        HTTPField.Name(CacheStatus.fieldName).flatMap { fields[$0] }?.contains("stale-if-error") == true
     }
 }
 

@@ -79,6 +79,7 @@ struct Composition {
 
     func run() async throws {
         let addresses = try await bind()
+        if configuration.offline { logger.notice("offline: no upstream is asked") }
         logger.info(
             "serving",
             metadata: [

@@ -164,12 +164,31 @@ enum ConfigurationValues {
 
     /// What is said of the tags of one upstream.
     static func tagPattern(_ text: String, of upstream: String) throws(ValueMistake) -> TagPattern {
-        if let pattern = TagPattern(try pattern(text), upstream: upstream) { return pattern }
+        if let pattern = TagPattern(try pattern(text), upstream: upstream) {
+            if mayMatch(text) { return pattern }
+            throw ValueMistake(
+                text, "a pattern that no tag matches; names are in small letters, and only * and ** stand for others")
+        }
         guard ImagePattern(text) == nil else {
             throw ValueMistake(
                 text, "a pattern that names another upstream; of this one write it as \(upstream)/acme/app:v*")
         }
         throw ValueMistake(text, "no pattern of tags; write it as v* or as acme/app:v*")
+    }
+
+    /// Whether each part could be one of a tag or a repository. The first of several may be a host.
+    private static func mayMatch(_ text: String) -> Bool {
+        func isMade(_ part: Substring, of others: String) -> Bool {
+            let others = Set("0123456789._-*\(others)".utf8)
+            return !part.isEmpty && part.utf8.allSatisfy { $0 &- 0x61 < 26 || others.contains($0) }
+        }
+        let capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        var parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard let last = parts.popLast() else { return false }
+        let pieces = last.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        if parts.isEmpty, pieces.count == 1 { return isMade(last, of: capitals) }
+        guard parts.dropFirst().allSatisfy({ isMade($0, of: "") }), isMade(pieces[0], of: "") else { return false }
+        return pieces.count == 1 || isMade(pieces[1], of: capitals)
     }
 
     /// The host by which images name a registry.

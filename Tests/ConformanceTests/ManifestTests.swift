@@ -130,7 +130,7 @@ extension Conformance {
                     #expect(answer.status == 200)
                     #expect(answer.cacheStatus.contains("fwd=stale"))
                 }
-                #expect(seen.map(\.description) == ["HEAD \(path) -> 200 0 B"])
+                #expect(seen.map(\.description) == ["HEAD \(path) -> 304 0 B"])
             }
         }
 

@@ -12,12 +12,17 @@ import Upstream
 private let tag = Tag("1.0")!  // a literal of the grammar
 
 @Suite("A spent rate limit") struct RateLimitTests {
-    private static let spent = StubFault.fields([("RateLimit-Limit", "100;w=21600"), ("RateLimit-Remaining", "0;w=21600")])
-    private static let some = StubFault.fields([("RateLimit-Limit", "100;w=21600"), ("RateLimit-Remaining", "9;w=21600")])
+    private static let spent = StubFault.fields([
+        ("RateLimit-Limit", "100;w=21600"), ("RateLimit-Remaining", "0;w=21600"),
+    ])
+    private static let some = StubFault.fields([
+        ("RateLimit-Limit", "100;w=21600"), ("RateLimit-Remaining", "9;w=21600"),
+    ])
 
     /// A stored tag that is no longer fresh, of an upstream that has said that nothing remains.
     private func run(_ body: (Scene, TestImage) async throws -> Void) async throws {
-        try await Scene.run(policy: .usual.with { $0.freshFor = 5000 }) { (scene: Scene) async throws in
+        let policy = FreshnessPolicy.usual.with { ($0.freshFor, $0.staleIfError) = (5000, 86_400_000) }
+        try await Scene.run(policy: policy) { (scene: Scene) async throws in
             var builder = ImageBuilder()
             let image = scene.stub.add(builder.image(), to: "library/alpine", tag: "1.0")
             scene.stub.inject(Self.spent, into: "/manifests/", times: 2)
@@ -111,6 +116,25 @@ private let tag = Tag("1.0")!  // a literal of the grammar
                 return #expect(Bool(false), "\(String(describing: refused))")
             }
             #expect(delay > .zero && delay <= .seconds(3600))
+        }
+    }
+
+    @Test func `it is over, too, when a tag that has not moved is answered without numbers`() async throws {
+        try await run { (scene: Scene, _: TestImage) async throws in
+            scene.stub.inject(.status(304), into: "/manifests/")
+            #expect(try await scene.manifest(.tag(tag), in: Scene.alpine).status.isUnchanged)
+            #expect(try await scene.figures().endpoints[0].isSpent == false)
+        }
+    }
+
+    @Test func `who must know asks all the same`() async throws {
+        try await run { (scene: Scene, image: TestImage) async throws in
+            scene.stub.inject(Self.spent, into: "/manifests/")
+            for _ in 0..<3 {
+                let answer = try await scene.cache.manifest(.tag(tag), in: Scene.alpine, mustAsk: true)
+                #expect(answer.status.isUnchanged && answer.content.bytes == image.manifest.bytes)
+            }
+            #expect(scene.asked("/manifests/", "HEAD") == 3 && scene.asked("/manifests/", "GET") == 0)
         }
     }
 }

@@ -150,7 +150,8 @@ extension Scene {
         }
     }
 
-    @Test func `another digest: fetched by it, the old one stays for who names it, and the move is told`() async throws {
+    @Test func `another digest: fetched by it, the old one stays for who names it, and the move is told`() async throws
+    {
         try await aged(61) { (scene: Scene, image: TestImage) async throws in
             let moved = scene.move()
             let answer = try await scene.pull()
@@ -249,7 +250,7 @@ extension Scene {
             scene.stub.inject(.hold(gate), into: "manifests/", method: withheld)
             async let first = scene.pull()
             await scene.stub.wait { $0.held == 1 }
-            scene.wall.advance(by: PullThroughCache.patience)
+            scene.wall.advance(by: Patience.usual)
             let answer = try await first
             #expect(answer.content.digest == image.manifest.digest)
             #expect("\(answer.status)" == "wharf; fwd=stale; detail=stale-if-error")
@@ -270,7 +271,7 @@ extension Scene {
             scene.stub.inject(.hold(gate), into: "manifests/")
             async let first = scene.pull()
             await scene.stub.wait { $0.held == 1 }
-            scene.wall.advance(by: PullThroughCache.patience)
+            scene.wall.advance(by: Patience.usual)
             gate.open()
             #expect(try await first.status.requestClass == .revalidated)
         }
@@ -283,7 +284,7 @@ extension Scene {
             scene.stub.inject(.hold(gate), into: "manifests/")
             async let first = scene.refused()
             await scene.stub.wait { $0.held == 1 }
-            scene.wall.advance(by: PullThroughCache.patience)
+            scene.wall.advance(by: Patience.usual)
             scene.wall.advance(by: .seconds(15))
             guard case .unreachable(.httpResponseTimeout, _) = await first else { return #expect(Bool(false)) }
             gate.open()

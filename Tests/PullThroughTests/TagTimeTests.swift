@@ -71,7 +71,7 @@ private let day = Duration.seconds(86_400)
         let start = clock.now
         let memory = TagMemory(uptime: { start.duration(to: clock.now) }, jitter: { 0.05 })
         let key = TagMemory.Key(repository: Scene.alpine, tag: tag)
-        #expect(!memory.confirmed(key, Digest.of([1])))
+        #expect(memory.confirmed(key, Digest.of([1])) == (nil, false))
         let row = StoredTag(digest: Digest.of([1]), checkedAt: 0, isStored: true)
         clock.advance(by: .milliseconds(1500))
         #expect(memory.known(key, row, at: 77) == KnownTag(digest: Digest.of([1]), age: 1500, jitter: 0.05))
@@ -87,8 +87,9 @@ private let day = Duration.seconds(86_400)
         _ = memory.confirmed(key, Digest.of([1]))
         let told = (0..<3).map { _ in memory.servedStale(key) }
         #expect(told == [true, false, false])
-        let confirmed = (0..<2).map { _ in memory.confirmed(key, Digest.of([1])) }
+        let confirmed = (0..<2).map { _ in memory.confirmed(key, Digest.of([1])).wasServedStale }
         #expect(confirmed == [true, false])
+        #expect(memory.confirmed(key, Digest.of([2])).before == Digest.of([1]))
         #expect(memory.servedStale(key))
     }
 }

@@ -178,7 +178,7 @@ import Testing
         #expect(try await candidates(store) == [first])
         try await store.set(try tag("keep"), of: mine, to: first)
         #expect(try await candidates(store) == [second])
-        try await store.forget(try tag("keep"), of: mine)
+        try await store.forget(try tag("keep"), of: mine, ifNaming: first)
         #expect(try await candidates(store) == [first, second])
     }
 

@@ -73,7 +73,8 @@ package final class StubRegistry: Sendable {
         let listening = doors.withLock { Array($0.values) }
         for channel in listening { try? await channel.close() }  // closed already is as good
         reserved.withLock { reserved in if reserved.isEmpty { reserved = ports.compactMap { ReservedPort($0) } } }
-        for channel in connections.withLock({ Array($0.values) }) { channel.close(promise: nil) }
+        // Waited for: on one that is not closed yet a request may still be answered.
+        for channel in connections.withLock({ Array($0.values) }) { try? await channel.close() }
     }
 
     package var url: String { url(.registry) }

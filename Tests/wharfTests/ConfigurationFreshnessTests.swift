@@ -149,6 +149,17 @@ import Testing
         for beginning in beginnings { #expect(found.contains { $0.hasPrefix(beginning) }, "\(beginning) \(found)") }
     }
 
+    @Test(arguments: ["v[0-9]*", "acme/", "ACME/App:v*", "acme//app", "acme/app:", "acme/APP", ":v*"])
+    func `a pattern that no tag could match is a mistake`(pattern: String) throws {
+        let found = try mistakes("tags:", "  \"\(pattern)\": {}")
+        #expect(found.count == 1 && found[0].hasPrefix("4: upstreams.docker.io.tags: \"\(pattern)\" is"), "\(found)")
+    }
+
+    @Test(arguments: ["V*-RC.1", "v*", "**", "acme/app_2:V*", "docker.io/acme/**", "debian:*"])
+    func `one that some tag matches is none`(pattern: String) throws {
+        #expect(try mistakes("tags:", "  \"\(pattern)\": {}", "  v9: 5s").count == 1)
+    }
+
     @Test func `what an immutable tag never needs is a mistake beside it`() throws {
         let found = try mistakes(
             "fresh-for: 5s", "tags:", "  v*:", "    fresh-for: 1s", "    immutable: true",

@@ -6,18 +6,22 @@ import HTTPServer
 import HTTPTypes
 import OCI
 import PullThrough
+import Synchronization
 
 /// WHATWG HTML, "Server-sent events". What is kept is told first; who was here before says what he has seen.
 struct EventsHandler: Sendable {
     let events: EventLog
+    private let texts = EventTexts()
+
+    init(events: EventLog) { self.events = events }
 
     /// A comment, which clients skip. Proxies let go of a connection that says nothing for a minute or less.
     private static let heartbeat = LiveBody.Heartbeat(Array(": \n\n".utf8), every: .seconds(15))
 
     func respond(to request: Request) -> Response {
         let seen = Self.lastSeen(request)
-        let body = LiveBody(heartbeat: Self.heartbeat) { [events] writer in
-            let subscription = events.subscribe(after: seen) { writer.write(EventText.bytes(of: $0)) }
+        let body = LiveBody(heartbeat: Self.heartbeat) { [events, texts] writer in
+            let subscription = events.subscribe(after: seen) { writer.write(texts.bytes(of: $0)) }
             writer.onClose { subscription.cancel() }
         }
         return Response(
@@ -32,6 +36,22 @@ struct EventsHandler: Sendable {
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+}
+
+/// What was written out once is the same for all who listen: there may be thousands, each told on its event loop.
+private final class EventTexts: Sendable {
+    private let texts = Mutex<[Int64: [UInt8]]>([:])
+
+    func bytes(of event: Event) -> [UInt8] {
+        if let bytes = texts.withLock({ $0[event.id] }) { return bytes }
+        let bytes = EventText.bytes(of: event)
+        texts.withLock { texts in
+            let oldest = event.id - Int64(EventLog.mostKept)
+            if texts.count >= EventLog.mostKept { texts = texts.filter { $0.key > oldest } }
+            texts[event.id] = bytes
+        }
+        return bytes
+    }
 }
 
 /// One event in the format of the stream.

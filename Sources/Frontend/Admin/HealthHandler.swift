@@ -19,8 +19,9 @@ struct HealthHandler: Sendable {
                 status: .serviceUnavailable, fields: [.contentType: "application/json"],
                 body: .bytes(Array("{\"status\":\"failing\",\"amiss\":[\"the store cannot be read\"]}\n".utf8)))
         }
+        let amiss = cache.isOffline ? "\"offline: no upstream is asked\"" : ""
         return Response(
             status: .ok, fields: [.contentType: "application/json"],
-            body: .bytes(Array("{\"status\":\"ok\",\"amiss\":[]}\n".utf8)))
+            body: .bytes(Array("{\"status\":\"ok\",\"amiss\":[\(amiss)]}\n".utf8)))
     }
 }

@@ -20,7 +20,8 @@ package final class Discovery: Sendable {
     private let memory = ListMemory()
     private let lane = Lane()
     /// Reading all that is kept of a repository takes memory: it is done once for all who ask.
-    let knownFlights = SingleFlight<Repository, TagPage?>()
+    let knownTagFlights = SingleFlight<Repository, TagPage?>()
+    let knownReferrerFlights = SingleFlight<Question, ReferrerList>()
     let tagFlights = SingleFlight<Question, Result<Fetched<TagPage>, Refusal>>()
     let referrerFlights = SingleFlight<Question, Result<Fetched<ReferrerList>, Refusal>>()
     let searchFlights = SingleFlight<SearchQuestion, Result<SearchPage, PullThroughError>>()
@@ -98,13 +99,18 @@ package final class Discovery: Sendable {
     // MARK: Asking once
 
     /// One reading of what is kept and one question to the upstream serve all who ask meanwhile.
+    ///
+    /// - Parameter known: what is known here, and served while a question is late; it goes on. Nil if that is nothing.
     func shared<List>(
         _ flights: SingleFlight<Question, Result<Fetched<List>, Refusal>>, _ question: Question,
-        _ body: @escaping @Sendable () async throws(Refusal) -> Fetched<List>
+        _ body: @escaping @Sendable () async throws(Refusal) -> Fetched<List>,
+        orKnown known: (PullThroughError) async -> Fetched<List>?
     ) async throws(Refusal) -> Fetched<List> {
-        let (result, isCollapsed) = await flights.run(question) { await Result(body) }
+        let late = cache.lateness(of: question.repository.upstream)
+        let (flight, isCollapsed) = flights.join(question, late: late) { await Result(body) }
+        if await flight.isLate, let list = await known(.late(question.repository.upstream)) { return list }
         do throws(Refusal) {
-            var fetched = try result.get()
+            var fetched = try await flight.value.get()
             if isCollapsed { fetched.status.isCollapsed = true }
             return fetched
         } catch {

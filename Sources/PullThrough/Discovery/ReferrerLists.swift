@@ -26,6 +26,8 @@ extension Discovery {
             return try await cache.together(repository) { () async throws(Refusal) in
                 try await fetch(subject, question, kept: kept)
             }
+        } orKnown: { [self] error in
+            try? await allKnown(of: subject, question, kept: kept(question), after: .missed(error))
         }
     }
 
@@ -103,7 +105,7 @@ extension Discovery {
         let repository = question.repository
         guard refusal.error.isFailure else { throw refusal }
         let usable = kept.flatMap { mayServeStale($0.fetchedAt, of: repository, after: refusal.error) ? $0.list : nil }
-        let stored = await described(subject, question)
+        let stored = await knownReferrerFlights.run(question) { [self] in await described(subject, question) }.value
         if found == nil, usable == nil, stored.isEmpty { throw refusal }
         var all = found ?? ReferrerList()
         if let usable { all.add(usable) }

@@ -36,7 +36,17 @@ extension Discovery {
                 return Fetched(list: kept.list, status: .hit, age: age(kept.fetchedAt))
             }
             return try await fetch(question, query, isKept: kept != nil)
+        } orKnown: { [self] error in
+            await known(question, after: error)
         }
+    }
+
+    /// Nil if nothing is.
+    private func known(_ question: Question, after error: PullThroughError) async -> Fetched<TagPage>? {
+        let known = await knownTagFlights.run(question.repository) { [self] in
+            await allKnown(of: question.repository, after: error, question)
+        }
+        return known.value.map { Fetched(list: $0, status: .stale(after: error), age: nil, failure: error) }
     }
 
     private func fetch(
@@ -56,12 +66,8 @@ extension Discovery {
         } catch {
             // It has said so of the repository, not of this page.
             if case .unknown = error { await forget(question) }
-            guard error.isFailure else { throw .missed(error) }
-            let known = await knownFlights.run(repository) { [self] in
-                await allKnown(of: repository, after: error, question)
-            }
-            guard let known = known.value else { throw .missed(error) }
-            return Fetched(list: known, status: .stale(after: error), age: nil, failure: error)
+            guard error.isFailure, let known = await known(question, after: error) else { throw .missed(error) }
+            return known
         }
     }
 

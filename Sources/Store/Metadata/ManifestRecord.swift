@@ -103,11 +103,12 @@ extension MetadataDatabase {
         }
     }
 
-    func forget(_ tag: Tag, of repository: Repository) async throws(StoreError) {
+    func forget(_ tag: Tag, of repository: Repository, ifNaming digest: Digest) async throws(StoreError) {
         try await write { db in
             guard let id = try repository.id(in: db) else { return }
             try db.execute(
-                sql: "DELETE FROM tag WHERE repository = ? AND tag = ?", arguments: [id, tag.description])
+                sql: "DELETE FROM tag WHERE repository = ? AND tag = ? AND digest = ?",
+                arguments: [id, tag.description, digest.data])
         }
     }
 

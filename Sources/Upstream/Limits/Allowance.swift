@@ -12,7 +12,8 @@ struct Allowance: Equatable, Sendable, Codable {
 
     private enum Spent: Equatable, Codable {
         case untilTold
-        case until(Int64)
+        /// `pause`: how long that was when it was told.
+        case until(Int64, pause: Int64)
     }
 
     private(set) var limit: RateLimit?
@@ -34,8 +35,17 @@ struct Allowance: Equatable, Sendable, Codable {
 
     /// A 429.
     mutating func refused(retryAfter: Duration?, at now: Int64) {
-        let pause = retryAfter.map { $0.components.seconds } ?? Self.usualPause
-        spent = .until(now + min(max(pause, 1), Self.longestPause))
+        let told = retryAfter.map { $0.components.seconds } ?? Self.usualPause
+        let pause = min(max(told, 1), Self.longestPause)
+        spent = .until(now + pause, pause: pause)
+    }
+
+    /// The same by a clock that is so many seconds ahead.
+    func moved(by seconds: Int64) -> Allowance {
+        guard case .until(let end, let pause) = spent else { return self }
+        var moved = self
+        moved.spent = .until(end + seconds, pause: pause)
+        return moved
     }
 
     /// Whether a counted pull would be refused.
@@ -43,13 +53,13 @@ struct Allowance: Equatable, Sendable, Codable {
         switch spent {
         case nil: false
         case .untilTold: true
-        // Beyond a day it is the clock that has gone back.
-        case .until(let end): now < end && end - now <= Self.longestPause
+        // If it were longer than at first, it is the clock that has gone back.
+        case .until(let end, let pause): now < end && end - now <= pause
         }
     }
 
     /// What is left of the time that a 429 named.
     func retryAfter(at now: Int64) -> Duration? {
-        if case .until(let end) = spent, isSpent(at: now) { .seconds(end - now) } else { nil }
+        if case .until(let end, _) = spent, isSpent(at: now) { .seconds(end - now) } else { nil }
     }
 }

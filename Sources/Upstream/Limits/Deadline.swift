@@ -33,7 +33,7 @@ struct Deadline: Sendable {
             while let step = await group.next() {
                 switch step {
                 case .ended(.failure(.cancelled)) where isLate:
-                    return .failure(.unreachable(.httpResponseTimeout, "no answer within \(share)"))
+                    return .failure(.unreachable(.httpResponseTimeout, "no answer within \(seconds(share))"))
                 case .ended(let result):
                     group.cancelAll()
                     return result
@@ -53,6 +53,12 @@ struct Deadline: Sendable {
         case late
         case woken
     }
+}
+
+/// For people: to a tenth of a second.
+private func seconds(_ duration: Duration) -> String {
+    let tenths = (duration / .milliseconds(100)).rounded()
+    return tenths.remainder(dividingBy: 10) == 0 ? "\(Int(tenths / 10)) s" : "\(tenths / 10) s"
 }
 
 /// Time since the call, by any clock.

@@ -87,6 +87,7 @@ final class Child: Sendable {
     /// Ends the process: TERM, and KILL where that is not enough within ten seconds.
     func end() async {
         signal(SIGTERM)
+        signal(SIGCONT)  // one that was stopped takes no TERM until it goes on
         if (try? await exit(within: .seconds(10))) != nil { return }
         // Its helpers are of its session, and so of its process group.
         signal(SIGKILL)

@@ -173,19 +173,24 @@ final class Connection: Sendable {
     private func readChunks() throws -> ([UInt8], BodyEnding) {
         var body: [UInt8] = []
         while true {
-            var line: [UInt8] = []
-            while !line.ends(with: "\r\n".utf8) {
-                let (byte, ending) = try read(1)
-                if let ending { return (body, ending) }
-                line += byte
-            }
-            let digits = String(decoding: line, as: UTF8.self).prefix { $0.isHexDigit }
-            guard let size = Int(digits, radix: 16) else { throw HarnessError("no chunk size: \(line)") }
-            let (chunk, ending) = try read(size + 2)
-            body += chunk.prefix(size)
+            let (chunk, ending) = try readChunk()
+            body += chunk
             if let ending { return (body, ending) }
-            if size == 0 { return (body, .complete) }
         }
+    }
+
+    /// Reads one chunk (RFC 9112 §7.1); the last, which is empty, is the complete end.
+    func readChunk() throws -> ([UInt8], BodyEnding?) {
+        var line: [UInt8] = []
+        while !line.ends(with: "\r\n".utf8) {
+            let (byte, ending) = try read(1)
+            if let ending { return ([], ending) }
+            line += byte
+        }
+        let digits = String(decoding: line, as: UTF8.self).prefix { $0.isHexDigit }
+        guard let size = Int(digits, radix: 16) else { throw HarnessError("no chunk size: \(line)") }
+        let (chunk, ending) = try read(size + 2)
+        return (Array(chunk.prefix(size)), ending ?? (size == 0 ? .complete : nil))
     }
 
     /// Appends what arrives next; returns how the stream ended if it did.

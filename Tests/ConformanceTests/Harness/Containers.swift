@@ -51,6 +51,14 @@ struct ContainerdDaemon: Sendable {
     /// Forgets the image and, at once, its content.
     func forget(_ image: String) async throws { try await ctr("images", "rm", "--sync", image) }
 
+    /// Removes what it holds for another program that keeps its content here.
+    func removeContent(of namespace: String) async throws {
+        let content = ["-a", socket, "-n", namespace, "content"]
+        let digests = try await bench.succeed("ctr", content + ["ls", "-q"]).split(separator: "\n").map(String.init)
+        // Some of it may be collected meanwhile; what is left is seen by the next who lists it.
+        if !digests.isEmpty { _ = try await bench.run("ctr", content + ["rm"] + digests) }
+    }
+
     private func ctr(_ arguments: String...) async throws {
         try await bench.succeed("ctr", ["-a", socket, "-n", "tests"] + arguments, surroundings: surroundings)
     }
@@ -59,6 +67,7 @@ struct ContainerdDaemon: Sendable {
 /// No bridge, no firewall rules, no container is ever run: only `docker pull`.
 struct DockerDaemon: Sendable {
     private let socket: String
+    private let containerd: ContainerdDaemon
     private let bench: Bench
 
     static func start(on bench: Bench, mirror port: Int, hub: FakeHub) async throws -> DockerDaemon {
@@ -73,7 +82,7 @@ struct DockerDaemon: Sendable {
                 "--containerd", containerd.socket, "--storage-driver", "vfs", "--iptables=false", "--ip6tables=false",
                 "--ip-forward=false", "--bridge=none", "--registry-mirror", "http://127.0.0.1:\(port)",
             ], surroundings: hub.surroundings)
-        let daemon = DockerDaemon(socket: socket, bench: bench)
+        let daemon = DockerDaemon(socket: socket, containerd: containerd, bench: bench)
         try await eventually(within: .seconds(90), "dockerd answers") {
             guard child.exitStatus == nil else { throw HarnessError("dockerd ended: \(child.outputText())") }
             return try await daemon.docker("version").status == 0
@@ -90,7 +99,8 @@ struct DockerDaemon: Sendable {
         guard status == 0 else { throw HarnessError("docker pull \(image) exited \(status): \(output)") }
     }
 
-    /// `docker rmi` of every image.
+    /// `docker rmi` of every image, and of the manifests that it keeps for a while after that: a pull meanwhile would
+    /// ask for blobs alone.
     func forgetImages() async throws {
         let identifiers = Set(
             try await docker("images", "-q", "--no-trunc").output.split(separator: "\n").map(String.init))
@@ -98,5 +108,6 @@ struct DockerDaemon: Sendable {
             let (status, output) = try await docker("rmi", "-f", identifier)
             guard status == 0 else { throw HarnessError("docker rmi \(identifier) exited \(status): \(output)") }
         }
+        try await containerd.removeContent(of: "moby")
     }
 }

@@ -26,6 +26,7 @@ struct DockerHost: Sendable {
 }
 
 struct DockerScene: Sendable {
+    let bench: Bench
     let seed: Seed
     let daemon: DockerDaemon
     let hub: FakeHub
@@ -66,6 +67,7 @@ func withDocker(keys: [String] = [], _ body: (DockerScene) async throws -> Void)
         let front = try await Recorder.start(on: bench, to: mirror.port, port: host.mirrorPort)
         try await body(
             DockerScene(
-                seed: seed, daemon: host.daemon, hub: host.hub, front: front, mirror: mirror, upstream: upstream))
+                bench: bench, seed: seed, daemon: host.daemon, hub: host.hub, front: front, mirror: mirror,
+                upstream: upstream))
     }
 }

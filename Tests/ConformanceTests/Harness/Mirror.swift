@@ -29,12 +29,12 @@ struct Mirror: Sendable {
 
     /// Starts a mirror with this configuration file, to which listen address and data folder are added as flags.
     static func start(
-        on bench: Bench, configuration: String, port: Int? = nil, data: String? = nil,
+        on bench: Bench, configuration: String, port: Int? = nil, data: String? = nil, flags: [String] = [],
         surroundings: Surroundings = .plain, in network: OwnNetwork? = nil
     ) async throws -> Mirror {
         let file = try bench.write(configuration, to: "wharf-\(UInt32.random(in: 0...(.max))).yaml")
         return try await start(
-            on: bench, port: port, data: data, ["--config", file],
+            on: bench, port: port, data: data, ["--config", file] + flags,
             surroundings: network?.surroundings ?? surroundings, in: network)
     }
 

@@ -14,6 +14,8 @@ struct Recorded: Decodable, Sendable, CustomStringConvertible {
     let agent: String
     let accept: String
     let authorization: String
+    /// `If-None-Match`.
+    let condition: String
     let forwarded: String
     let port: Int
 
@@ -38,6 +40,24 @@ struct RecorderManners: Sendable {
     var tellsLimits = false
     /// Bytes a second at which blobs are handed out.
     var blobRate: Int?
+}
+
+/// What it can do to a request for content instead of passing it on.
+enum RecorderFailure: Hashable, Sendable {
+    /// One of `statuses`.
+    case status(Int)
+    /// The connection is reset (RST) instead of an answer.
+    case reset
+    /// 200 and a page of HTML, as of a captive portal.
+    case page
+    /// 200 and a manifest that is not the one whose digest is told with it.
+    case lie
+
+    static let statuses = [401, 403, 404, 408, 429, 500, 503]
+    static let all = statuses.map { RecorderFailure.status($0) } + [.reset, .page, .lie]
+
+    /// Of the file that switches it on.
+    var name: String { if case .status(let status) = self { "fail-\(status)" } else { "fail-\(self)" } }
 }
 
 final class Recorder: Sendable {
@@ -106,10 +126,13 @@ final class Recorder: Sendable {
     }
 
     /// From now on every request for content gets this status; `nil`: none does.
-    func fail(with status: Int?) throws {
-        for known in Configuration.failures {
-            let path = "\(switches)/fail-\(known)"
-            if known == status {
+    func fail(with status: Int?) throws { try misbehave(status.map { .status($0) }) }
+
+    /// From now on every request for content is treated like this; `nil`: passed on again.
+    func misbehave(_ manner: RecorderFailure?) throws {
+        for known in RecorderFailure.all {
+            let path = "\(switches)/\(known.name)"
+            if known == manner {
                 try Data().write(to: URL(fileURLWithPath: path))
             } else if FileManager.default.fileExists(atPath: path) {
                 try FileManager.default.removeItem(atPath: path)
@@ -117,14 +140,17 @@ final class Recorder: Sendable {
         }
     }
 
+    /// Connections to it are accepted, by the kernel, and nothing is answered on any until it thaws.
+    func freeze() { child.signal(SIGSTOP) }
+
+    func thaw() { child.signal(SIGCONT) }
+
     /// Ends it: connections to it are refused from now on.
     func stop() async { await child.end() }
 }
 
 extension Recorder {
     struct Configuration {
-        static let failures = [403, 404, 429, 500, 503]
-
         let port: Int
         let secondPort: Int
         let target: Int
@@ -135,7 +161,8 @@ extension Recorder {
             """
             log_format recorded escape=json '{"method":"$request_method","uri":"$request_uri","status":$status,'
                 '"bytes":$body_bytes_sent,"range":"$http_range","agent":"$http_user_agent","accept":"$http_accept",'
-                '"authorization":"$http_authorization","forwarded":"$http_via","port":$server_port}';
+                '"authorization":"$http_authorization","condition":"$http_if_none_match","forwarded":"$http_via",'
+                '"port":$server_port}';
             map $http_authorization $allowed { default \(manners.asksForToken ? 0 : 1); "Bearer tests-token" 1; }
             map $uri $scope {
                 default "";
@@ -150,7 +177,19 @@ extension Recorder {
                 listen 127.0.0.1:\(port);
                 access_log \(folder)/requests recorded;
                 default_type application/json;
+                reset_timedout_connection on;
                 location /.recorded/ { return 204; }
+                location = /.page {
+                    internal;
+                    default_type text/html;
+                    return 200 '<html><body>please log in to the hotel network</body></html>';
+                }
+                location = /.lie {
+                    internal;
+                    default_type application/vnd.oci.image.manifest.v1+json;
+                    add_header Docker-Content-Digest sha256:\(String(repeating: "1", count: 64));
+                    return 200 '{"schemaVersion":2}';
+                }
                 location = /token { return 200 '{"token":"tests-token","expires_in":300}'; }
                 location ~ ^/v2/.+/blobs/ {
                     \(rules)
@@ -183,11 +222,16 @@ extension Recorder {
                     return 401 '{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}';
                 }
                 """
-            for status in Self.failures {
+            for failure in [RecorderFailure.page, .lie] {
+                rules += "\nif (-e \(folder)/\(failure.name)) { rewrite ^ /.\(failure) last; }"
+            }
+            // nginx's own word for closing without an answer, which the server's rule above turns into a reset.
+            rules += "\nif (-e \(folder)/\(RecorderFailure.reset.name)) { return 444; }"
+            for status in RecorderFailure.statuses {
                 let body = #"'{"errors":[{"code":"TOLD","message":"the upstream was told to say \#(status)"}]}'"#
                 rules += """
 
-                    if (-e \(folder)/fail-\(status)) {
+                    if (-e \(folder)/\(RecorderFailure.status(status).name)) {
                         \(status == 429 ? "add_header Retry-After 7 always;" : "")
                         return \(status) \(body);
                     }

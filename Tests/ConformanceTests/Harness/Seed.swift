@@ -24,6 +24,13 @@ struct Seed: Sendable {
 
     static func shared() async throws -> Seed { try await making.value }
 
+    /// The bytes of a blob or manifest, from where docker-registry keeps them.
+    func bytes(of described: Described) throws -> [UInt8] {
+        let hex = described.digest.dropFirst("sha256:".count)
+        let path = "\(storage)/docker/registry/v2/blobs/sha256/\(hex.prefix(2))/\(hex)/data"
+        return [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+    }
+
     private static let making = Task { try await make() }
 
     private static func make() async throws -> Seed {

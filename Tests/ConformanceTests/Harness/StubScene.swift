@@ -26,10 +26,17 @@ struct StubScene: Sendable {
     }
 
     /// The same mirror again: ended by `signal`, then started on the same data.
-    func restarted(after signal: Int32) async throws -> StubScene {
+    /// - Parameters:
+    ///   - others: further lines of the configuration, outside `upstreams`.
+    ///   - flags: further ones of `wharf serve`.
+    func restarted(
+        after signal: Int32, others: [String] = [], flags: [String] = [], surroundings: Surroundings = .plain
+    ) async throws -> StubScene {
         mirror.child.signal(signal)
         _ = try await mirror.child.exit(within: .seconds(40))
-        let mirror = try await Mirror.start(on: bench, configuration: configuration, data: mirror.data)
+        let configuration = others.map { "\($0)\n" }.joined() + configuration
+        let mirror = try await Mirror.start(
+            on: bench, configuration: configuration, data: mirror.data, flags: flags, surroundings: surroundings)
         return StubScene(bench: bench, upstreams: upstreams, mirror: mirror, door: door, configuration: configuration)
     }
 
