@@ -20,6 +20,8 @@ final class TagMemory: Sendable {
         /// By `uptime`; nil if an earlier run confirmed it at a time that has not come yet.
         let confirmedAt: Duration?
         let jitter: Double
+        /// What people know it to name: a row may be seen to have changed before that is told.
+        var told: Digest
         var isServedStale = false
         var question = Setback(backoff: Backoff(free: 20, first: .seconds(1), most: .seconds(30)))
         /// Of the GET of what it is said to name now.
@@ -65,7 +67,8 @@ final class TagMemory: Sendable {
             if let entry = entries[key], entry.digest == stored.digest { return entry }
             let age = now - stored.checkedAt
             let entry = Entry(
-                digest: stored.digest, confirmedAt: age >= 0 ? uptime - .milliseconds(age) : nil, jitter: jitter())
+                digest: stored.digest, confirmedAt: age >= 0 ? uptime - .milliseconds(age) : nil, jitter: jitter(),
+                told: entries[key]?.told ?? stored.digest)
             Self.put(entry, key, in: &entries)
             return entry
         }
@@ -75,13 +78,14 @@ final class TagMemory: Sendable {
 
     /// The upstream has named this digest for the tag, and its manifest is here.
     ///
-    /// - Returns: what it named before, as far as is remembered, and whether that was served stale until now.
+    /// - Returns: what people know it to name, to be told otherwise if it is another, and whether it was served stale
+    ///   until now. Of several who find out the same, one is told.
     func confirmed(_ key: Key, _ digest: Digest) -> (before: Digest?, wasServedStale: Bool) {
-        let entry = Entry(digest: digest, confirmedAt: uptime(), jitter: jitter())
+        let entry = Entry(digest: digest, confirmedAt: uptime(), jitter: jitter(), told: digest)
         return entries.withLock { entries in
             let before = entries[key]
             Self.put(entry, key, in: &entries)
-            return (before?.digest, before?.isServedStale == true)
+            return (before?.told, before?.isServedStale == true)
         }
     }
 

@@ -153,7 +153,6 @@ extension PullThroughCache {
         }
         let (remembered, wasServedStale) = tagMemory.confirmed(pull.key, digest)
         if wasServedStale { logger.info("the upstream answers again", metadata: ["image": pull.image]) }
-        // Another question may have found out at the same time: what is remembered is later than what was known.
         guard let before = remembered ?? pull.known?.digest, before != digest else { return }
         logger.info("tag moved", metadata: ["image": pull.image, "from": "\(before)", "to": "\(digest)"])
         events.post(.tagMoved(pull.repository, pull.tag, from: before, to: digest))

@@ -13,7 +13,7 @@ import Testing
         let stage = Stage(heartbeat: .init(Self.beat, every: .seconds(3600)))
         try await TestServer.run(stage.responder()) { server in
             let client = try await server.connect()
-            try await onThread { try client.get("/live") }
+            try await onThread { try client.begin() }
             let writer = await stage.writer()
             isReset ? client.reset() : client.close()
             #expect(await stage.observer.ending() == .clientLeft)
@@ -53,13 +53,7 @@ import Testing
         try await TestServer.run(stage.responder(), configuration) { server in
             let (client, text) = try await onThread {
                 let client = try Client(port: server.address.port)
-                try client.get("/live")
-                var text = ""
-                while !text.hasSuffix("\r\n\r\n") {
-                    let (bytes, end) = client.receive(upTo: 1)
-                    guard end == nil else { return (client, "\(text)\(end ?? .closed)") }
-                    text += String(decoding: bytes, as: UTF8.self)
-                }
+                try client.begin()
                 return (client, client.receive(exactly: 18))
             }
             #expect(text == "4\r\n: \n\n\r\n4\r\n: \n\n\r\n")
@@ -173,7 +167,7 @@ import Testing
         let stage = Stage(heartbeat: .init(Self.beat, every: .seconds(3600)))
         try await TestServer.run(stage.responder()) { server in
             let client = try await server.connect()
-            try await onThread { try client.get("/live") }
+            try await onThread { try client.begin() }
             let writer = await stage.writer()
             do {
                 let held = Held(gone)
@@ -193,7 +187,7 @@ import Testing
             let clients = try await onThread {
                 try (0..<1_000).map { _ in
                     let client = try Client(port: server.address.port)
-                    try client.get("/live")
+                    try client.begin()
                     return client
                 }
             }

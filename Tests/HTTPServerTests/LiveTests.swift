@@ -1,4 +1,5 @@
 // Bodies without an end: pieces as they come to be, their framing, and the ends that a producer or a drain gives them.
+import Glibc
 import HTTPServer
 import HTTPTypes
 import ServiceLifecycle
@@ -221,6 +222,17 @@ final class Stage: Sendable {
 }
 
 extension Client {
+    /// Asks for a live body and reads the head, all there is so far: with something unread a close would be a reset.
+    func begin() throws {
+        try get("/live")
+        var head: [UInt8] = []
+        while !head.suffix(4).elementsEqual([13, 10, 13, 10]) {
+            let (byte, end) = receive(upTo: 1)
+            guard end == nil else { throw SystemError(EPIPE) }
+            head += byte
+        }
+    }
+
     /// So many bytes as text, or fewer if the connection ends.
     func receive(exactly count: Int) -> String {
         var bytes: [UInt8] = []

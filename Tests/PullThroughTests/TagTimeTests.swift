@@ -81,6 +81,16 @@ private let day = Duration.seconds(86_400)
         #expect(memory.known(key, StoredTag(digest: Digest.of([2]), checkedAt: 70, isStored: false), at: 77) == nil)
     }
 
+    @Test func `that a tag has moved is told once, though its row be seen before`() {
+        let memory = TagMemory(uptime: { .zero }, jitter: { 0 })
+        let key = TagMemory.Key(repository: Scene.alpine, tag: tag)
+        let (old, new) = (Digest.of([1]), Digest.of([2]))
+        _ = memory.known(key, StoredTag(digest: old, checkedAt: 0, isStored: true), at: 0)
+        _ = memory.known(key, StoredTag(digest: new, checkedAt: 0, isStored: true), at: 0)
+        let before = (0..<2).map { _ in memory.confirmed(key, new).before }
+        #expect(before == [old, new])
+    }
+
     @Test func `that a tag is served stale is told once, until it is confirmed`() {
         let memory = TagMemory(uptime: { .zero }, jitter: { 0 })
         let key = TagMemory.Key(repository: Scene.alpine, tag: tag)
