@@ -96,6 +96,8 @@ final class EndpointLedger: Sendable {
     /// The endpoint answered, be it with an honest no.
     func answered() { state.withLock { $0.breaker.answered() } }
 
+    func answeredProbe() { state.withLock { $0.breaker.answeredProbe() } }
+
     /// Counts what was the endpoint's fault. A rate limit, or a 4xx, is an error of an endpoint that lives.
     func failed(_ error: UpstreamError) {
         guard error != .cancelled else { return }

@@ -296,9 +296,14 @@ package final class UpstreamRegistry: Sendable {
                         () async throws(UpstreamError) in
                         try await asker.answer(to: question)
                     }
-                    asker.ledger.answered()
+                    asker.ledger.answeredProbe()
                 } catch {
-                    asker.ledger.failed(error)  // a 401 is an answer too
+                    // A 401 is an answer too.
+                    if error.isOutage {
+                        asker.ledger.failed(error)
+                    } else if error != .cancelled {
+                        asker.ledger.answeredProbe()
+                    }
                 }
             }
         }

@@ -34,6 +34,27 @@ import Testing
         #expect(isDue(&breaker, at: now + .seconds(1)))
     }
 
+    @Test func `who answers no more than probes is left alone for longer each time`() {
+        var breaker = Breaker()
+        var now = Duration.zero
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            breaker.failed(at: now)
+            #expect(!isDue(&breaker, at: now + .seconds(pause) - .milliseconds(1)))
+            now += .seconds(pause)
+            #expect(isDue(&breaker, at: now))
+            breaker.answeredProbe()
+            #expect(breaker.state == .closed)
+        }
+        breaker.answered()
+        breaker.failed(at: now)
+        #expect(isDue(&breaker, at: now + .seconds(1)))
+        // A probe that was given up, or overtaken, tells nothing.
+        breaker = Breaker()
+        breaker.failed(at: now)
+        breaker.answeredProbe()
+        #expect(breaker.state == .open)
+    }
+
     @Test func `what was under way when it opened does not hold it open longer`() {
         var breaker = Breaker()
         breaker.failed(at: .zero)

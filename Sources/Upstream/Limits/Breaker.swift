@@ -11,6 +11,8 @@
 ///    │               └──────────────┼────────────────┘        │
 ///    └──────────────────────────────┴─────────────────────────┘
 /// ```
+/// A probe asks little: an endpoint that answers it and then fails again is left alone twice as long as before.
+///
 /// Open is no ban: it puts an endpoint behind the others, and where all others fail too, or there is no other, it is
 /// asked all the same.
 struct Breaker: Equatable, Sendable {
@@ -24,6 +26,8 @@ struct Breaker: Equatable, Sendable {
 
     private(set) var state = State.closed
     private var pause = Self.first
+    /// Closed by no more than a probe.
+    private var isOnTrial = false
     /// While open, when a probe is due; while half-open, when the probe is given up.
     private var until = Duration.zero
 
@@ -31,14 +35,20 @@ struct Breaker: Equatable, Sendable {
     mutating func failed(at now: Duration) {
         switch state {
         case .open where now < until: return
-        case .closed: pause = Self.first
-        case .open, .halfOpen: pause = min(Self.most, pause * 2)
+        case .closed where !isOnTrial: pause = Self.first
+        case .closed, .open, .halfOpen: pause = min(Self.most, pause * 2)
         }
         state = .open
         until = now + pause
     }
 
     mutating func answered() { self = Breaker() }
+
+    mutating func answeredProbe() {
+        guard state == .halfOpen else { return }
+        state = .closed
+        isOnTrial = true
+    }
 
     /// Whether the caller is to send the one probe that is due.
     mutating func takeProbe(at now: Duration) -> Bool {
