@@ -47,7 +47,7 @@ extension PullThroughCache {
         }
         if !mustAsk { try remembered(key) }
         do throws(PullThroughError) {
-            let fetched = try await fetch(digest, in: repository, tag: nil)
+            let fetched = try await fetch(digest, in: repository, isNamed: false)
             return ManifestAnswer(content: fetched.content, status: fetched.status(.miss))
         } catch {
             remember(error, for: key)
@@ -101,19 +101,18 @@ extension PullThroughCache {
     /// Brings a manifest here by digest. One that is stored already, only not known to be this repository's, costs a
     /// HEAD, which Docker Hub does not count as a pull, or nothing if the upstream has just named it.
     ///
-    /// - Parameter tag: the tag by which the upstream has just named it.
+    /// - Parameter isNamed: a tag has just been said to name it.
     func fetch(
-        _ digest: Digest, in repository: Repository, tag: Tag?
+        _ digest: Digest, in repository: Repository, isNamed: Bool
     ) async throws(PullThroughError) -> Fetched {
         if try await isHere(digest, in: repository) {
-            if tag == nil {
+            if !isNamed {
                 _ = try await asking(repository) { registry, name throws(UpstreamError) in
                     try await registry.resolve(name, .digest(digest))
                 }
             }
             try await restated { () async throws(StoreError) in
                 try await store.link(digest, size: nil, to: repository, isNamed: false)
-                if let tag { try await store.set(tag, of: repository, to: digest) }
             }
             let stored = await Result { () async throws(Refusal) in try await storedManifest(digest, in: repository) }
             if case .success(let content?) = stored { return Fetched(content: content, isConfirmed: true) }
@@ -122,7 +121,7 @@ extension PullThroughCache {
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: false)
         let download: @Sendable () async -> Result<Fetched, PullThroughError> = { [self] in
             await Result { () async throws(PullThroughError) in
-                try await self.download(.digest(digest), in: repository, tag: nil)
+                try await self.download(.digest(digest), in: repository)
             }
         }
         var (result, isCollapsed) = await manifestFlights.run(key, download)
@@ -132,9 +131,6 @@ extension PullThroughCache {
         }
         var fetched = try result.get()
         fetched.isCollapsed = isCollapsed
-        if let tag, fetched.isStored {
-            try await restated { () async throws(StoreError) in try await store.set(tag, of: repository, to: digest) }
-        }
         return fetched
     }
 
@@ -148,12 +144,12 @@ extension PullThroughCache {
 
     /// GETs a manifest, checks it and stores it.
     func download(
-        _ reference: Reference, in repository: Repository, tag: Tag?
+        _ reference: Reference, in repository: Repository
     ) async throws(PullThroughError) -> Fetched {
         let fetched = try await asking(repository) { registry, name throws(UpstreamError) in
             try await registry.manifest(name, reference)
         }
-        return try await keep(fetched, reference, in: repository, tag: tag)
+        return try await keep(fetched, reference, in: repository)
     }
 
     /// The same by tag, on condition that it names another than is known; nil if it does not.
@@ -164,11 +160,11 @@ extension PullThroughCache {
             try await registry.manifest(name, .tag(tag), unless: known)
         }
         guard let fetched else { return nil }
-        return try await keep(fetched, .tag(tag), in: repository, tag: tag)
+        return try await keep(fetched, .tag(tag), in: repository)
     }
 
     private func keep(
-        _ fetched: FetchedManifest, _ reference: Reference, in repository: Repository, tag: Tag?
+        _ fetched: FetchedManifest, _ reference: Reference, in repository: Repository
     ) async throws(PullThroughError) -> Fetched {
         statistics.received(Int64(fetched.bytes.count))
         let (content, manifest) = try checked(fetched, reference, of: repository.upstream)
@@ -178,7 +174,7 @@ extension PullThroughCache {
             subject: manifest.subject?.digest)
         do throws(StoreError) {
             try await store.store(
-                new, in: repository, tag: tag,
+                new, in: repository,
                 broughtBy: directory.hasCredentials(repository.upstream) ? repository.upstream : nil)
             return Fetched(content: content)
         } catch {

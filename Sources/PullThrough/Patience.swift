@@ -8,17 +8,40 @@ final class Patience: Sendable {
     static let usual = Duration.milliseconds(1600)
     static let withSilent = Duration.milliseconds(250)
 
-    private let silent = Mutex<Set<String>>([])
-
-    func with(_ upstream: String) -> Duration {
-        silent.withLock { $0.contains(upstream) } ? Self.withSilent : Self.usual
+    private struct State {
+        var silent: Set<String> = []
+        /// By `uptime`.
+        var spoke: [String: Duration] = [:]
     }
 
-    /// A question was late.
-    func isSilent(_ upstream: String) { _ = silent.withLock { $0.insert(upstream) } }
+    private let state = Mutex(State())
+    private let uptime: @Sendable () -> Duration
+
+    init(uptime: @escaping @Sendable () -> Duration) { self.uptime = uptime }
+
+    func with(_ upstream: String) -> Duration {
+        state.withLock { $0.silent.contains(upstream) } ? Self.withSilent : Self.usual
+    }
+
+    /// For a question about a tag that begins now: a HEAD is short, so if nothing else is heard meanwhile either, the
+    /// upstream is silent.
+    func lateness(of upstream: String, _ clock: any Clock<Duration>) -> Lateness {
+        let began = uptime()
+        return Lateness(after: with(upstream), clock: clock) { [self] in
+            state.withLock { state in
+                if state.spoke[upstream].map({ $0 < began }) ?? true { state.silent.insert(upstream) }
+            }
+        }
+    }
 
     /// It has answered something, or nobody was there: that is soon known.
-    func speaks(_ upstream: String) { _ = silent.withLock { $0.remove(upstream) } }
+    func speaks(_ upstream: String) {
+        let now = uptime()
+        state.withLock { state in
+            state.silent.remove(upstream)
+            state.spoke[upstream] = now
+        }
+    }
 }
 
 /// How long somebody who fails again and again is left alone.

@@ -34,7 +34,7 @@ package final class PullThroughCache: Sendable {
     let manifestFlights = SingleFlight<NegativeCache.Key, Result<Fetched, PullThroughError>>()
     let tagFlights = SingleFlight<TagMemory.Key, Result<Resolution, PullThroughError>>()
     let tagMemory: TagMemory
-    let patience = Patience()
+    let patience: Patience
     /// What people may want to know as it happens.
     package let events: EventLog
 
@@ -47,6 +47,7 @@ package final class PullThroughCache: Sendable {
         jitter: @escaping @Sendable () -> Double = { .random(in: 0..<0.1) }, logger: Logger
     ) {
         tagMemory = TagMemory(uptime: stopwatch(clock), jitter: jitter)
+        patience = Patience(uptime: stopwatch(clock))
         events = EventLog(now: now)
         self.store = store
         self.directory = directory
@@ -55,11 +56,6 @@ package final class PullThroughCache: Sendable {
         self.clock = clock
         self.now = now
         self.logger = logger
-    }
-
-    /// When a question to an upstream is late, for who would be content with what is stored.
-    func lateness(of upstream: String) -> Lateness {
-        Lateness(after: patience.with(upstream), clock: clock) { [patience] in patience.isSilent(upstream) }
     }
 
     /// The registry of a repository that `directory` gave; without one, or offline, there is nobody to ask.

@@ -99,6 +99,27 @@ package enum PullThroughError: Error, Equatable, Sendable {
         .unreachable(.httpResponseTimeout, "\(upstream) has not answered yet")
     }
 
+    /// What it says it has not learnt of late.
+    static func staleMirror(_ upstream: String) -> PullThroughError {
+        .unreachable(.destinationUnavailable, "\(upstream) is a mirror whose own upstream fails")
+    }
+
+    /// Whether what it gave may not be stored or served.
+    var isUnusable: Bool {
+        switch self {
+        case .unusable, .schema1: true
+        default: false
+        }
+    }
+
+    /// Whether it is about the upstream at all, and no limit, which has a rule and an end of its own.
+    var isUpstreamsFault: Bool {
+        switch self {
+        case .rateLimited, .offline, .noSpace, .store, .notAllowed, .noSuchUpstream: false
+        case .unknown, .schema1, .denied, .credentials, .unreachable, .failed, .unusable: true
+        }
+    }
+
     /// Whether the upstream has said nothing, for as long as it was waited for.
     var isSilence: Bool {
         switch self {

@@ -57,7 +57,7 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 struct Lateness: Sendable {
     let after: Duration
     let clock: any Clock<Duration>
-    let call: @Sendable () -> Void
+    var call: @Sendable () -> Void = {}
 }
 
 /// A value that comes once. Who cannot wait for ever waits until the flight is late.

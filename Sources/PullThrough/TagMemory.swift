@@ -20,16 +20,10 @@ final class TagMemory: Sendable {
         /// By `uptime`; nil if an earlier run confirmed it at a time that has not come yet.
         let confirmedAt: Duration?
         let jitter: Double
-        /// What people know it to name: a row may be seen to have changed before that is told.
-        var told: Digest
         var isServedStale = false
-        var question = Setback(backoff: Backoff(free: 20, first: .seconds(1), most: .seconds(30)))
+        var question = Setback(backoff: Backoff(free: 10, first: .seconds(1), most: .seconds(30)))
         /// Of the GET of what it is said to name now.
-        var fetch = untried(nil)
-
-        static func untried(_ digest: Digest?) -> Setback {
-            Setback(backoff: Backoff(free: 2, first: .seconds(10), most: .seconds(600)), digest: digest)
-        }
+        var fetch: Setback?
     }
 
     private struct Setback {
@@ -67,8 +61,7 @@ final class TagMemory: Sendable {
             if let entry = entries[key], entry.digest == stored.digest { return entry }
             let age = now - stored.checkedAt
             let entry = Entry(
-                digest: stored.digest, confirmedAt: age >= 0 ? uptime - .milliseconds(age) : nil, jitter: jitter(),
-                told: entries[key]?.told ?? stored.digest)
+                digest: stored.digest, confirmedAt: age >= 0 ? uptime - .milliseconds(age) : nil, jitter: jitter())
             Self.put(entry, key, in: &entries)
             return entry
         }
@@ -78,14 +71,13 @@ final class TagMemory: Sendable {
 
     /// The upstream has named this digest for the tag, and its manifest is here.
     ///
-    /// - Returns: what people know it to name, to be told otherwise if it is another, and whether it was served stale
-    ///   until now. Of several who find out the same, one is told.
-    func confirmed(_ key: Key, _ digest: Digest) -> (before: Digest?, wasServedStale: Bool) {
-        let entry = Entry(digest: digest, confirmedAt: uptime(), jitter: jitter(), told: digest)
+    /// - Returns: whether it was served stale until now.
+    func confirmed(_ key: Key, _ digest: Digest) -> Bool {
+        let entry = Entry(digest: digest, confirmedAt: uptime(), jitter: jitter())
         return entries.withLock { entries in
-            let before = entries[key]
+            let wasServedStale = entries[key]?.isServedStale == true
             Self.put(entry, key, in: &entries)
-            return (before?.told, before?.isServedStale == true)
+            return wasServedStale
         }
     }
 
@@ -118,8 +110,14 @@ final class TagMemory: Sendable {
     func fetchFailed(_ key: Key, _ digest: Digest?, _ error: PullThroughError) {
         let now = uptime()
         entries.withLock { entries in
-            if entries[key]?.fetch.digest != digest { entries[key]?.fetch = Entry.untried(digest) }
-            entries[key]?.fetch.failed(error, at: now)
+            guard var entry = entries[key] else { return }
+            // What cannot be used does not get better by itself; who cannot answer does.
+            let most = error.isUnusable ? Duration.seconds(600) : .seconds(60)
+            var fetch = Setback(backoff: Backoff(free: 2, first: .seconds(10), most: most), digest: digest)
+            if let earlier = entry.fetch, earlier.digest == digest { fetch = earlier }
+            fetch.failed(error, at: now)
+            entry.fetch = fetch
+            entries[key] = entry
         }
     }
 

@@ -74,7 +74,7 @@ extension PullThroughCache {
 
     /// The same tag asked for twice at once is one question.
     private func ask(_ pull: TagPull) -> (flight: Flight<Result<Resolution, PullThroughError>>, isCollapsed: Bool) {
-        tagFlights.join(pull.key, late: lateness(of: pull.repository.upstream)) { [self] in
+        tagFlights.join(pull.key, late: patience.lateness(of: pull.repository.upstream, clock)) { [self] in
             await Result { () async throws(PullThroughError) in try await resolve(pull) }
         }
     }
@@ -102,7 +102,7 @@ extension PullThroughCache {
         case .confirmed(let digest, let status):
             guard let content = try? await storedManifest(digest, in: pull.repository) else {
                 // Gone since: as if the tag had not been known.
-                let fetched = try await fetch(digest, in: pull.repository, tag: pull.tag)
+                let fetched = try await fetch(digest, in: pull.repository, isNamed: true)
                 return ManifestAnswer(content: fetched.content, status: fetched.status(.miss))
             }
             return ManifestAnswer(

@@ -22,11 +22,10 @@ extension PullThroughCache {
             let resolution = try await together(pull.repository) { () async throws(PullThroughError) in
                 try await question(pull)
             }
-            note(resolution, pull)
+            await note(resolution, pull)
             return resolution
         } catch {
-            // A limit has a rule of its own, and an end.
-            if case .rateLimited = error {} else { tagMemory.questionFailed(pull.key, error) }
+            if error.isUpstreamsFault { tagMemory.questionFailed(pull.key, error) }
             switch pull.decide(after: error) {
             case .forget(let digest):
                 await forget(pull, digest)
@@ -40,7 +39,7 @@ extension PullThroughCache {
     }
 
     private func question(_ pull: TagPull) async throws(PullThroughError) -> Resolution {
-        let (tag, repository) = (pull.tag, pull.repository)
+        let repository = pull.repository
         let registry = try registry(of: repository)
         // Nothing may be pulled, and what is stored will do: no GET, and no more questions than tell the end of it.
         var isSpent: Bool { registry.isSpent && pull.known.map { Decision.mayServeStale($0, pull.policy) } == true }
@@ -50,15 +49,12 @@ extension PullThroughCache {
         case .nothing: throw spent(registry)
         case .content(let fetched): return .fetched(fetched)
         case .digest(let named, let status):
-            if case .serveConfirmed = pull.decide(.names(named)) {
-                try await restated { () async throws(StoreError) in
-                    try await store.set(tag, of: repository, to: named)
-                }
-                return .confirmed(named, status: status)
-            }
+            if case .serveConfirmed = pull.decide(.names(named)) { return .confirmed(named, status: status) }
             digest = named
         }
-        if isSpent, try await !isHere(digest, in: repository) { throw spent(registry) }
+        // Another tag may have brought it.
+        if try await isHere(digest, in: repository) { return .fetched(try await fetch(named: digest, pull)) }
+        if isSpent { throw spent(registry) }
         return .fetched(
             try await counted(digest, pull) { () async throws(PullThroughError) in
                 try await fetch(named: digest, pull)
@@ -76,7 +72,7 @@ extension PullThroughCache {
         do throws(PullThroughError) {
             return try await fetch()
         } catch {
-            tagMemory.fetchFailed(pull.key, digest, error)
+            if error.isUpstreamsFault { tagMemory.fetchFailed(pull.key, digest, error) }
             throw error
         }
     }
@@ -96,10 +92,8 @@ extension PullThroughCache {
             let facts = try await asking(pull.repository) { registry, name throws(UpstreamError) in
                 try await registry.resolve(name, reference, unless: pull.known?.digest)
             }
-            // What is known here is as good as what a mirror says that cannot ask either.
-            if facts.isStale, pull.known != nil {
-                throw .unreachable(
-                    .destinationUnavailable, "\(pull.repository.upstream) is a mirror whose own upstream fails")
+            if facts.isStale, let known = pull.known, !isLater(facts, than: known) {
+                throw .staleMirror(pull.repository.upstream)
             }
             if let digest = facts.digest { return .digest(digest, status: facts.isUnchanged ? 304 : 200) }
         } catch {
@@ -107,12 +101,18 @@ extension PullThroughCache {
         }
         guard mayPull else { return .nothing }
         guard let known = pull.known?.digest else {
-            return .content(try await download(reference, in: pull.repository, tag: pull.tag))
+            return .content(try await download(reference, in: pull.repository))
         }
         let fetched = try await counted(nil, pull) { () async throws(PullThroughError) in
             try await download(pull.tag, in: pull.repository, unless: known)
         }
         return fetched.map { .content($0) } ?? .digest(known, status: 304)
+    }
+
+    /// Whether what a mirror says that cannot ask either was learnt after what is known here, and is another thing.
+    private func isLater(_ facts: ManifestFacts, than known: KnownTag) -> Bool {
+        guard let digest = facts.digest, digest != known.digest, let age = facts.age else { return false }
+        return known.age.map { age * 1000 < $0 } ?? true
     }
 
     /// Whether a status may be about HEAD alone. 408 and 425 are about the moment.
@@ -123,14 +123,14 @@ extension PullThroughCache {
     /// Fetches what a tag has just been said to name. If that is gone, the tag may have moved: it is asked once more.
     private func fetch(named digest: Digest, _ pull: TagPull) async throws(PullThroughError) -> Fetched {
         do throws(PullThroughError) {
-            return try await fetch(digest, in: pull.repository, tag: pull.tag)
+            return try await fetch(digest, in: pull.repository, isNamed: true)
         } catch .unknown {
             guard case .digest(let newer, _) = try await name(pull, mayPull: false), newer != digest else {
                 // Not absence: the tag is there, and what it names is not.
                 throw .failed(
                     status: 404, "\(pull.repository.upstream) names \(digest) for \(pull.tag), and does not have it")
             }
-            return try await fetch(newer, in: pull.repository, tag: pull.tag)
+            return try await fetch(newer, in: pull.repository, isNamed: true)
         }
     }
 
@@ -142,7 +142,8 @@ extension PullThroughCache {
 
     // MARK: What is remembered of it
 
-    private func note(_ resolution: Resolution, _ pull: TagPull) {
+    /// That it cannot be written down is no reason not to serve it: the next request asks again.
+    private func note(_ resolution: Resolution, _ pull: TagPull) async {
         let digest: Digest
         switch resolution {
         case .confirmed(let confirmed, _): digest = confirmed
@@ -151,9 +152,18 @@ extension PullThroughCache {
             guard fetched.isStored else { return }
             digest = fetched.content.digest
         }
-        let (remembered, wasServedStale) = tagMemory.confirmed(pull.key, digest)
-        if wasServedStale { logger.info("the upstream answers again", metadata: ["image": pull.image]) }
-        guard let before = remembered ?? pull.known?.digest, before != digest else { return }
+        let before: Digest?
+        do throws(StoreError) {
+            before = try await store.set(pull.tag, of: pull.repository, to: digest)
+        } catch {
+            logger.error("a tag could not be stored", metadata: ["image": pull.image, "error": "\(error)"])
+            return
+        }
+        if tagMemory.confirmed(pull.key, digest) {
+            logger.info("the upstream answers again", metadata: ["image": pull.image])
+        }
+        // The row's own word: of several questions that find out the same, one has changed it.
+        guard let before, before != digest else { return }
         logger.info("tag moved", metadata: ["image": pull.image, "from": "\(before)", "to": "\(digest)"])
         events.post(.tagMoved(pull.repository, pull.tag, from: before, to: digest))
     }
@@ -161,7 +171,7 @@ extension PullThroughCache {
     /// What the tag named stays until it is evicted, for who asks by digest.
     private func forget(_ pull: TagPull, _ digest: Digest) async {
         do throws(StoreError) {
-            try await store.forget(pull.tag, of: pull.repository, ifNaming: digest)
+            guard try await store.forget(pull.tag, of: pull.repository, ifNaming: digest) else { return }
         } catch {
             logger.error("a tag could not be forgotten", metadata: ["image": pull.image, "error": "\(error)"])
         }

@@ -136,11 +136,11 @@ package final class ContentStore: Sendable {
         await forgetRow(of: writer)
     }
 
-    /// Stores a manifest whose digest the caller computed, its link, and the tag it was learnt by.
+    /// Stores a manifest whose digest the caller computed, and its link.
     ///
     /// - Parameter upstream: whose credentials brought it, if it took any.
     package func store(
-        _ manifest: NewManifest, in repository: Repository, tag: Tag?, broughtBy upstream: String? = nil
+        _ manifest: NewManifest, in repository: Repository, broughtBy upstream: String? = nil
     ) async throws(StoreError) {
         let size = Int64(manifest.bytes.count)
         // Anew: nobody hashes here what may have been kept.
@@ -154,13 +154,10 @@ package final class ContentStore: Sendable {
         }
         try await gate.turn(manifest.digest) { () async throws(StoreError) in
             try await publish(writer, size: size) { () async throws(StoreError) in
-                let now = now()
-                return try await database.insert(
-                    manifest: manifest, in: repository, tag: tag, usedAt: uses.stamp(now), at: now,
-                    broughtBy: upstream)
+                try await database.insert(
+                    manifest: manifest, in: repository, usedAt: uses.stamp(now()), broughtBy: upstream)
             }
         }
-        if let tag, configuration.isPinned(repository, tag.description) { try await applyPins() }
     }
 
     /// The upstream answered for this digest in this repository, or (`isNamed`) a manifest linked there names it.
@@ -171,15 +168,25 @@ package final class ContentStore: Sendable {
     }
 
     /// The upstream confirmed what the tag points to, or said something new.
-    package func set(_ tag: Tag, of repository: Repository, to digest: Digest) async throws(StoreError) {
-        let hasMoved = try await database.set(tag, of: repository, to: digest, at: now())
-        if hasMoved, configuration.isPinned(repository, tag.description) { try await applyPins() }
+    ///
+    /// - Returns: what it pointed to before, if to anything.
+    @discardableResult
+    package func set(_ tag: Tag, of repository: Repository, to digest: Digest) async throws(StoreError) -> Digest? {
+        let before = try await database.set(tag, of: repository, to: digest, at: now())
+        if before != digest, configuration.isPinned(repository, tag.description) { try await applyPins() }
+        return before
     }
 
     /// What it names by now, if that is another, is not forgotten.
-    package func forget(_ tag: Tag, of repository: Repository, ifNaming digest: Digest) async throws(StoreError) {
-        try await database.forget(tag, of: repository, ifNaming: digest)
-        if configuration.isPinned(repository, tag.description) { try await applyPins() }
+    ///
+    /// - Returns: whether there was anything to forget.
+    @discardableResult
+    package func forget(
+        _ tag: Tag, of repository: Repository, ifNaming digest: Digest
+    ) async throws(StoreError) -> Bool {
+        let isForgotten = try await database.forget(tag, of: repository, ifNaming: digest)
+        if isForgotten, configuration.isPinned(repository, tag.description) { try await applyPins() }
+        return isForgotten
     }
 
     /// A use, remembered in memory; `lease`: of a manifest that was served, whose content must not go while it is

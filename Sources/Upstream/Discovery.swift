@@ -9,11 +9,14 @@ package struct ListPage: Equatable, Sendable {
     package let mediaType: MediaType?
     /// The `Link` field; nil if there is none.
     package let link: String?
+    /// Of a mirror that could not ask: there may be more.
+    package let isStale: Bool
 
-    package init(bytes: [UInt8], mediaType: MediaType?, link: String?) {
+    package init(bytes: [UInt8], mediaType: MediaType?, link: String?, isStale: Bool = false) {
         self.bytes = bytes
         self.mediaType = mediaType
         self.link = link
+        self.isStale = isStale
     }
 
     /// What the next page is asked for by; nil on the last one.
@@ -128,7 +131,7 @@ extension UpstreamRegistry {
         let fields = answer.head.fields
         return ListPage(
             bytes: answer.body, mediaType: fields[.contentType].flatMap { MediaType(field: $0) },
-            link: HTTPField.Name("Link").flatMap { fields[$0] })
+            link: HTTPField.Name("Link").flatMap { fields[$0] }, isStale: answer.head.isStale)
     }
 }
 

@@ -26,8 +26,8 @@ struct Question: Sendable {
     var isCounted = false
     /// Whether it is about a manifest, which is what registries count and limit.
     var isPull = false
-    /// Whether it is asked only for what is not known yet, so that 304 is an answer: RFC 9110 §15.4.5.
-    var isConditional: Bool { fields.contains(.ifNoneMatch) }
+    /// It is asked only for a manifest that is another than this one, so that 304 is an answer: RFC 9110 §15.4.5.
+    var known: Digest?
     /// Whether "not by this method" is an answer: 405, or 403 from a host that was redirected to.
     var isTentative = false
     /// What to do with a 2xx that broke no general rule.
@@ -135,8 +135,9 @@ final class EndpointAsker: Sendable {
             switch answer.head.status {
             case 200...299:
                 return answer
-            case 304 where question.isConditional:
-                return answer
+            case 304 where question.known != nil:
+                guard let named = answer.head.contentDigest, named != question.known else { return answer }
+                throw .contradicted("\(way.url.origin) says that a manifest has not changed, and names another")
             case 405 where question.isTentative, 403 where question.isTentative && !way.isHome:
                 return answer
             case let status where Redirects.isRedirect(status):
@@ -190,6 +191,7 @@ final class EndpointAsker: Sendable {
         let origin = way.url.origin
         var fields = question.fields
         fields[.ifRange] = question.blob?.condition(for: origin.authority)
+        if let known = question.known { fields[.ifNoneMatch] = "\"\(known)\"" }
         if way.isHome {
             ledger.requested()
             if let authorization { fields[.authorization] = authorization.fieldValue }

@@ -10,17 +10,21 @@ package struct ManifestFacts: Equatable, Sendable {
     package let size: Int64?
     /// It is still the one that was known (304).
     package let isUnchanged: Bool
-    /// Whoever answered is a cache that could not ask: it may have been another for long.
+    /// Whoever answered is a mirror that could not ask: it may have been another for long.
     package let isStale: Bool
+    /// Seconds since somebody learnt it of the registry itself, where that is told (RFC 9111 §5.1).
+    package let age: Int64?
 
     package init(
-        digest: Digest?, mediaType: MediaType?, size: Int64?, isUnchanged: Bool = false, isStale: Bool = false
+        digest: Digest?, mediaType: MediaType?, size: Int64?, isUnchanged: Bool = false, isStale: Bool = false,
+        age: Int64? = nil
     ) {
         self.digest = digest
         self.mediaType = mediaType
         self.size = size
         self.isUnchanged = isUnchanged
         self.isStale = isStale
+        self.age = age
     }
 }
 

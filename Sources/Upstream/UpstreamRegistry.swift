@@ -113,10 +113,10 @@ package final class UpstreamRegistry: Sendable {
         _ name: RepositoryName, _ reference: Reference, unless known: Digest? = nil
     ) async throws(UpstreamError) -> ManifestFacts {
         let head = try await ask(question(.head, name, reference, unless: known)).head
-        let isUnchanged = try Self.isUnchanged(head, known)
+        let isUnchanged = head.status == 304
         return ManifestFacts(
             digest: isUnchanged ? known : head.contentDigest, mediaType: head.mediaType,
-            size: isUnchanged ? nil : head.length, isUnchanged: isUnchanged, isStale: head.isStale)
+            size: isUnchanged ? nil : head.length, isUnchanged: isUnchanged, isStale: head.isStale, age: head.age)
     }
 
     /// end-3: the manifest that a reference names, of at most `Manifest.sizeLimit` bytes.
@@ -132,23 +132,16 @@ package final class UpstreamRegistry: Sendable {
         _ name: RepositoryName, _ reference: Reference, unless known: Digest
     ) async throws(UpstreamError) -> FetchedManifest? {
         let answer = try await ask(question(.get, name, reference, unless: known))
-        return try Self.isUnchanged(answer.head, known) ? nil : FetchedManifest(answer)
-    }
-
-    private static func isUnchanged(_ head: ResponseHead, _ known: Digest?) throws(UpstreamError) -> Bool {
-        guard head.status == 304 else { return false }
-        guard let named = head.contentDigest, named != known else { return true }
-        throw .contradicted("answered that the manifest has not changed, and names another: \(named)")
+        return answer.head.status == 304 ? nil : FetchedManifest(answer)
     }
 
     private func question(
         _ method: HTTPRequest.Method, _ name: RepositoryName, _ reference: Reference, unless known: Digest?
     ) -> Question {
-        var fields: HTTPFields = [.accept: MediaType.accepted]
-        if let known { fields[.ifNoneMatch] = "\"\(known)\"" }
         var question = Question(
-            .manifest(name, reference), of: name, method: method, fields: fields,
+            .manifest(name, reference), of: name, method: method, fields: [.accept: MediaType.accepted],
             plan: method == .head ? Self.headAlone : Self.whole("manifest"))
+        question.known = known
         question.isCounted = method == .get
         question.isPull = true
         return question
@@ -260,6 +253,8 @@ package final class UpstreamRegistry: Sendable {
         let ordered = order(question.blob, isPull: question.isPull)
         if askers.count > 1 { probe() }
         var failure = UpstreamError.unreachable(.proxyConfigurationError, "\(configuration.name) has no endpoint")
+        /// Of a mirror whose own upstream fails: nothing better may be found.
+        var stale: Answer?
         for (tried, asker) in ordered.enumerated() {
             // What belongs to no repository, as a search, says nothing about how repositories are served.
             let isOwn = question.name != nil
@@ -269,7 +264,8 @@ package final class UpstreamRegistry: Sendable {
                     try await asker.answer(to: question)
                 }
                 if answer.stream == nil, isOwn { asker.ledger.answered() }
-                return answer
+                guard answer.stream == nil, answer.head.isStale else { return answer }
+                stale = stale ?? answer
             } catch {
                 if isOwn { asker.ledger.failed(error) }
                 if question.isPull, case .rateLimited(let delay, _) = error {
@@ -280,6 +276,7 @@ package final class UpstreamRegistry: Sendable {
                 failure = error
             }
         }
+        if let stale { return stale }
         throw failure
     }
 
@@ -339,14 +336,16 @@ package final class UpstreamRegistry: Sendable {
 }
 
 extension ResponseHead {
-    fileprivate var mediaType: MediaType? { fields[.contentType].flatMap { MediaType(field: $0) } }
+    var mediaType: MediaType? { fields[.contentType].flatMap { MediaType(field: $0) } }
 
-    fileprivate var contentDigest: Digest? {
+    var contentDigest: Digest? {
         HTTPField.Name(FieldNames.contentDigest).flatMap { fields[$0] }.flatMap { Digest($0) }
     }
 
+    fileprivate var age: Int64? { fields[.age].flatMap { Int64($0) }.flatMap { $0 >= 0 && $0 < 1 << 40 ? $0 : nil } }
+
     /// As another mirror says of itself (RFC 9211, RFC 5861 §4).
-    fileprivate var isStale: Bool {
+    var isStale: Bool {
         HTTPField.Name(CacheStatus.fieldName).flatMap { fields[$0] }?.contains("stale-if-error") == true
     }
 }

@@ -187,7 +187,9 @@ enum ConfigurationValues {
         guard let last = parts.popLast() else { return false }
         let pieces = last.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
         if parts.isEmpty, pieces.count == 1 { return isMade(last, of: capitals) }
-        guard parts.dropFirst().allSatisfy({ isMade($0, of: "") }), isMade(pieces[0], of: "") else { return false }
+        let isHost = parts.first?.contains { $0 == "." || $0 == ":" } == true || parts.first == "localhost"
+        let name = (isHost ? parts.dropFirst() : parts[...]) + [pieces[0]]
+        guard name.allSatisfy({ isMade($0, of: "") }) else { return false }
         return pieces.count == 1 || isMade(pieces[1], of: capitals)
     }
 

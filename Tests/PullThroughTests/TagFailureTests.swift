@@ -10,8 +10,8 @@ import Testing
 private let tag = Tag("1.0")!  // a literal of the grammar
 
 @Suite("A tag whose upstream goes on failing") struct TagFailureTests {
-    private func stale(_ body: (Scene, TestImage) async throws -> Void) async throws {
-        try await Scene.run(policy: .usual.with { $0.staleIfError = 86_400_000 }) {
+    private func stale(hasSpare: Bool = false, _ body: (Scene, TestImage) async throws -> Void) async throws {
+        try await Scene.run(policy: .usual.with { $0.staleIfError = 86_400_000 }, hasSpare: hasSpare) {
             (scene: Scene) async throws in
             var builder = ImageBuilder()
             let image = scene.stub.add(builder.image(), to: "library/alpine", tag: "1.0")
@@ -38,7 +38,7 @@ private let tag = Tag("1.0")!  // a literal of the grammar
                 #expect(answer?.content.bytes == image.manifest.bytes)
                 #expect(answer?.status.forward == .stale && answer?.status.forwardStatus == 503)
             }
-            #expect(scene.asked("manifests/") == 21)
+            #expect(scene.asked("manifests/") == 11)
             scene.stub.clearLog()
             for _ in 0..<600 {
                 scene.wall.advance(by: .seconds(1))
@@ -118,6 +118,63 @@ private let tag = Tag("1.0")!  // a literal of the grammar
         }
     }
 
+    @Test func `what another mirror learnt later is taken all the same`() async throws {
+        try await stale { (scene: Scene, image: TestImage) async throws in
+            var builder = ImageBuilder(seed: 7)
+            let newer = scene.stub.add(builder.image(), to: "library/alpine", tag: "1.0")
+            let said = "wharf; fwd=stale; detail=stale-if-error"
+            for (age, digest) in [("62", image.manifest.digest), ("60", newer.manifest.digest)] {
+                scene.stub.heal()
+                scene.stub.inject(.fields([("Cache-Status", said), ("Age", age)]), into: "manifests/1.0")
+                #expect(try await pull(scene, 1)?.content.digest == digest)
+            }
+        }
+    }
+
+    @Test func `behind such a mirror the next endpoint is asked, as behind one that contradicts itself`() async throws {
+        let said = [(name: "Cache-Status", value: "wharf; fwd=stale; detail=stale-if-error")]
+        let lie = [(name: "Docker-Content-Digest", value: "\(Digest.of([9]))")]
+        for fault in [StubFault.fields(said), .status(304, fields: lie)] {
+            try await stale(hasSpare: true) { (scene: Scene, image: TestImage) async throws in
+                var builder = ImageBuilder(seed: 7)
+                let newer = builder.image()
+                scene.spare?.add(newer, to: "library/alpine", tag: "1.0")
+                scene.stub.add(newer, to: "library/alpine")
+                scene.stub.inject(fault, into: "manifests/1.0")
+                #expect(try await pull(scene, 1)?.content.digest == newer.manifest.digest)
+            }
+        }
+    }
+
+    @Test func `what could not be fetched is there once another tag has brought it`() async throws {
+        try await stale { (scene: Scene, image: TestImage) async throws in
+            var builder = ImageBuilder(seed: 7)
+            let newer = builder.image()
+            for tag in ["1.0", "2.0"] { scene.stub.add(newer, to: "library/alpine", tag: tag) }
+            scene.stub.inject(.status(503), into: "\(newer.manifest.digest)")
+            #expect(try await pull(scene, 5)?.content.digest == image.manifest.digest)
+            scene.stub.heal()
+            let other = OCI.Tag("2.0")!  // grammatical
+            _ = try await scene.manifest(.tag(other), in: Scene.alpine)
+            #expect(try await pull(scene, 1)?.content.digest == newer.manifest.digest)
+        }
+    }
+
+    @Test func `a limit that is over holds nothing back`() async throws {
+        try await stale { (scene: Scene, image: TestImage) async throws in
+            var builder = ImageBuilder(seed: 7)
+            let newer = scene.stub.add(builder.image(), to: "library/alpine", tag: "1.0")
+            let fault = StubFault.status(429, fields: [("Retry-After", "60")])
+            scene.stub.inject(fault, into: "\(newer.manifest.digest)")
+            for _ in 0..<20 {
+                #expect(try await pull(scene, 3)?.content.digest == image.manifest.digest)
+                scene.wall.advance(by: .seconds(60))
+            }
+            scene.stub.heal()
+            #expect(try await pull(scene, 1)?.content.digest == newer.manifest.digest)
+        }
+    }
+
     @Test func `a pause that a 429 named ends in its time, whatever is done to the clock`() async throws {
         try await stale { (scene: Scene, _: TestImage) async throws in
             scene.stub.inject(.status(429, fields: [("Retry-After", "300")]), into: "manifests/", times: 1)
@@ -154,6 +211,66 @@ private let tag = Tag("1.0")!  // a literal of the grammar
             await scene.settled()
             #expect(scene.cache.patience.with("docker.io") == Patience.usual)
             #expect(try await scene.manifest(.tag(tags[1]), in: Scene.alpine).status == .hit)
+        }
+    }
+
+    @Test func `an upstream that answers something else meanwhile is not silent`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            let tags = ["1", "2"].map { OCI.Tag($0)! }  // grammatical
+            for tag in tags { scene.stub.add(builder.image(), to: "library/alpine", tag: tag.description) }
+            _ = try await scene.manifest(.tag(tags[0]), in: Scene.alpine)
+            scene.wall.advance(by: .seconds(61))
+            let gate = StubGate()
+            scene.stub.inject(.hold(gate), into: "manifests/1")
+            async let first = scene.manifest(.tag(tags[0]), in: Scene.alpine)
+            await scene.stub.wait { $0.held == 1 }
+            _ = try await scene.manifest(.tag(tags[1]), in: Scene.alpine)
+            scene.wall.advance(by: Patience.usual)
+            #expect(try await first.status.isStale)
+            #expect(scene.cache.patience.with("docker.io") == Patience.usual)
+            gate.open()
+            await scene.settled()
+        }
+    }
+
+    @Test func `what is only a part of a list is waited for`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            for tag in ["1.0", "2.0"] { scene.stub.add(builder.image(), to: "library/alpine", tag: tag) }
+            _ = try await scene.manifest(.tag(tag), in: Scene.alpine)
+            let discovery = Discovery(cache: scene.cache)
+            let gate = StubGate()
+            scene.stub.inject(.hold(gate), into: "tags/list")
+            async let list = discovery.tags(in: Scene.alpine, query: nil)
+            await scene.stub.wait { $0.held == 1 }
+            scene.wall.advance(by: Patience.usual)
+            gate.open()
+            let tags = try await list.list.tags
+            #expect(tags == ["1.0", "2.0"])
+        }
+    }
+
+    @Test func `a mirror's list is shown and not kept while that mirror's own upstream fails`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            var builder = ImageBuilder()
+            scene.stub.add(builder.image(), to: "library/alpine", tag: "1.0")
+            let said = StubFault.fields([("Cache-Status", "wharf; fwd=stale; detail=stale-if-error")])
+            scene.stub.inject(said, into: "tags/list")
+            let discovery = Discovery(cache: scene.cache)
+            for _ in 0..<2 {
+                let part = try await discovery.tags(in: Scene.alpine, query: nil)
+                #expect(part.list.tags == ["1.0"] && part.status.isStale && part.failure != nil)
+            }
+            scene.stub.heal()
+            scene.stub.add(builder.image(), to: "library/alpine", tag: "2.0")
+            #expect(try await discovery.tags(in: Scene.alpine, query: nil).list.tags == ["1.0", "2.0"])
+            // What the registry itself has said is better than what such a mirror knows.
+            scene.wall.advance(by: .seconds(61))
+            scene.stub.remove(tag: "2.0", from: "library/alpine")
+            scene.stub.inject(said, into: "tags/list")
+            let kept = try await discovery.tags(in: Scene.alpine, query: nil)
+            #expect(kept.list.tags == ["1.0", "2.0"] && kept.status.isStale)
         }
     }
 

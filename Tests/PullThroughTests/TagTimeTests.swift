@@ -71,7 +71,7 @@ private let day = Duration.seconds(86_400)
         let start = clock.now
         let memory = TagMemory(uptime: { start.duration(to: clock.now) }, jitter: { 0.05 })
         let key = TagMemory.Key(repository: Scene.alpine, tag: tag)
-        #expect(memory.confirmed(key, Digest.of([1])) == (nil, false))
+        #expect(!memory.confirmed(key, Digest.of([1])))
         let row = StoredTag(digest: Digest.of([1]), checkedAt: 0, isStored: true)
         clock.advance(by: .milliseconds(1500))
         #expect(memory.known(key, row, at: 77) == KnownTag(digest: Digest.of([1]), age: 1500, jitter: 0.05))
@@ -81,25 +81,14 @@ private let day = Duration.seconds(86_400)
         #expect(memory.known(key, StoredTag(digest: Digest.of([2]), checkedAt: 70, isStored: false), at: 77) == nil)
     }
 
-    @Test func `that a tag has moved is told once, though its row be seen before`() {
-        let memory = TagMemory(uptime: { .zero }, jitter: { 0 })
-        let key = TagMemory.Key(repository: Scene.alpine, tag: tag)
-        let (old, new) = (Digest.of([1]), Digest.of([2]))
-        _ = memory.known(key, StoredTag(digest: old, checkedAt: 0, isStored: true), at: 0)
-        _ = memory.known(key, StoredTag(digest: new, checkedAt: 0, isStored: true), at: 0)
-        let before = (0..<2).map { _ in memory.confirmed(key, new).before }
-        #expect(before == [old, new])
-    }
-
     @Test func `that a tag is served stale is told once, until it is confirmed`() {
         let memory = TagMemory(uptime: { .zero }, jitter: { 0 })
         let key = TagMemory.Key(repository: Scene.alpine, tag: tag)
         _ = memory.confirmed(key, Digest.of([1]))
         let told = (0..<3).map { _ in memory.servedStale(key) }
         #expect(told == [true, false, false])
-        let confirmed = (0..<2).map { _ in memory.confirmed(key, Digest.of([1])).wasServedStale }
+        let confirmed = (0..<2).map { _ in memory.confirmed(key, Digest.of([1])) }
         #expect(confirmed == [true, false])
-        #expect(memory.confirmed(key, Digest.of([2])).before == Digest.of([1]))
         #expect(memory.servedStale(key))
     }
 }

@@ -148,7 +148,7 @@ private let mebi: Int64 = 1 << 20
         try writer.write(0..<2 << 20, of: Unfinished.bytes)
         await store.keep(writer)
         let manifest = NewManifest(digest: digest, mediaType: .ociManifest, bytes: text, isIndex: false, linked: [])
-        try await store.store(manifest, in: try repository("a/b"), tag: nil)
+        try await store.store(manifest, in: try repository("a/b"))
         #expect(try await store.bytes(of: digest) == text)
         #expect(store.partial(of: digest) == nil)
         try await scene.expectLaws(store)

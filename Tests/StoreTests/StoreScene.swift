@@ -181,7 +181,8 @@ extension ContentStore {
         let manifest = NewManifest(
             digest: digest, mediaType: isIndex ? .ociIndex : .ociManifest, bytes: bytes, isIndex: isIndex,
             linked: linked.map { ($0, 1) }, subject: subject)
-        try await store(manifest, in: repository, tag: tag, broughtBy: upstream)
+        try await store(manifest, in: repository, broughtBy: upstream)
+        if let tag { try await set(tag, of: repository, to: digest) }
         return digest
     }
 

@@ -20,8 +20,7 @@ package final class Discovery: Sendable {
     private let memory = ListMemory()
     private let lane = Lane()
     /// Reading all that is kept of a repository takes memory: it is done once for all who ask.
-    let knownTagFlights = SingleFlight<Repository, TagPage?>()
-    let knownReferrerFlights = SingleFlight<Question, ReferrerList>()
+    let knownFlights = SingleFlight<Repository, TagPage?>()
     let tagFlights = SingleFlight<Question, Result<Fetched<TagPage>, Refusal>>()
     let referrerFlights = SingleFlight<Question, Result<Fetched<ReferrerList>, Refusal>>()
     let searchFlights = SingleFlight<SearchQuestion, Result<SearchPage, PullThroughError>>()
@@ -100,15 +99,21 @@ package final class Discovery: Sendable {
 
     /// One reading of what is kept and one question to the upstream serve all who ask meanwhile.
     ///
-    /// - Parameter known: what is known here, and served while a question is late; it goes on. Nil if that is nothing.
-    func shared<List>(
+    /// While it is late the kept list is served, as the upstream gave it, and the question goes on. Less than that, as
+    /// what happens to be stored, is for when the upstream has failed: a list that is short is taken for whole.
+    func shared<List: ReadList>(
         _ flights: SingleFlight<Question, Result<Fetched<List>, Refusal>>, _ question: Question,
-        _ body: @escaping @Sendable () async throws(Refusal) -> Fetched<List>,
-        orKnown known: (PullThroughError) async -> Fetched<List>?
+        _ body: @escaping @Sendable () async throws(Refusal) -> Fetched<List>
     ) async throws(Refusal) -> Fetched<List> {
-        let late = cache.lateness(of: question.repository.upstream)
+        let upstream = question.repository.upstream
+        let late = Lateness(after: cache.patience.with(upstream), clock: cache.clock)
         let (flight, isCollapsed) = flights.join(question, late: late) { await Result(body) }
-        if await flight.isLate, let list = await known(.late(question.repository.upstream)) { return list }
+        if await flight.isLate, let kept: KnownList<List> = await kept(question),
+            mayServeStale(kept.fetchedAt, of: question.repository, after: .late(upstream))
+        {
+            let error = PullThroughError.late(upstream)
+            return Fetched(list: kept.list, status: .stale(after: error), age: age(kept.fetchedAt), failure: error)
+        }
         do throws(Refusal) {
             var fetched = try await flight.value.get()
             if isCollapsed { fetched.status.isCollapsed = true }

@@ -26,26 +26,31 @@ extension Discovery {
             return try await cache.together(repository) { () async throws(Refusal) in
                 try await fetch(subject, question, kept: kept)
             }
-        } orKnown: { [self] error in
-            try? await allKnown(of: subject, question, kept: kept(question), after: .missed(error))
         }
     }
 
     private func fetch(
         _ subject: Digest, _ question: Question, kept: KnownList<ReferrerList>?
     ) async throws(Refusal) -> Fetched<ReferrerList> {
+        var found: ReferrerList?
         do throws(PullThroughError) {
-            let listed = try await listed(subject, in: question.repository)
+            let (listed, isStale) = try await listed(subject, in: question.repository)
+            if isStale {
+                found = listed
+                throw .staleMirror(question.repository.upstream)
+            }
             let (list, isStored) = try await keep(listed, for: question, age: 0)
             return Fetched(list: list, status: .listed(inPlaceOfAnother: kept != nil, isStored: isStored))
         } catch {
             if error.meansNoReferrersAPI { return try await tagged(subject, question, kept: kept) }
-            return try await allKnown(of: subject, question, kept: kept, after: .missed(error))
+            return try await allKnown(of: subject, question, kept: kept, after: .missed(error), besides: found)
         }
     }
 
-    /// The upstream's list, all pages of it.
-    private func listed(_ subject: Digest, in repository: Repository) async throws(PullThroughError) -> ReferrerList {
+    /// The upstream's list, all pages of it, and whether it is a mirror's whose own upstream fails.
+    private func listed(
+        _ subject: Digest, in repository: Repository
+    ) async throws(PullThroughError) -> (list: ReferrerList, isStale: Bool) {
         let pages = try await cache.asking(repository) { registry, name throws(UpstreamError) in
             try await registry.referrers(name, subject)
         }
@@ -56,7 +61,7 @@ extension Discovery {
             }
             list.add(part)
         }
-        return list
+        return (list, pages.contains(where: \.isStale))
     }
 
     /// Distribution-spec v1.1 "Unavailable Referrers API": the list is an index under a tag, which pushers keep.
@@ -105,7 +110,7 @@ extension Discovery {
         let repository = question.repository
         guard refusal.error.isFailure else { throw refusal }
         let usable = kept.flatMap { mayServeStale($0.fetchedAt, of: repository, after: refusal.error) ? $0.list : nil }
-        let stored = await knownReferrerFlights.run(question) { [self] in await described(subject, question) }.value
+        let stored = await described(subject, question)
         if found == nil, usable == nil, stored.isEmpty { throw refusal }
         var all = found ?? ReferrerList()
         if let usable { all.add(usable) }

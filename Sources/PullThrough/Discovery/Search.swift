@@ -26,13 +26,11 @@ extension Discovery {
     package func search(_ text: String, count: Int, page: Int) async throws(Refusal) -> Fetched<SearchPage> {
         let stored = await stored(text)
         let question = SearchQuestion(text: text, count: count, page: page)
-        let upstream = cache.directory.defaultName
-        let (flight, isCollapsed) = searchFlights.join(question, late: cache.lateness(of: upstream)) { [self] in
+        let (result, isCollapsed) = await searchFlights.run(question) { [self] in
             await Result { () async throws(PullThroughError) in try await ask(question) }
         }
         do throws(PullThroughError) {
-            if await flight.isLate, !stored.isEmpty { throw .late(upstream) }
-            let found = merged(try await flight.value.get(), stored, question)
+            let found = merged(try result.get(), stored, question)
             return Fetched(list: found, status: .miss(200, isCollapsed: isCollapsed))
         } catch {
             if stored.isEmpty, error.isFailure, error != .offline {
@@ -55,9 +53,7 @@ extension Discovery {
         guard let entry = cache.directory[upstream] else { throw .noSuchUpstream(upstream) }
         if cache.isOffline { throw .offline }
         do throws(UpstreamError) {
-            let page = try await entry.registry.search(question.text, count: question.count, page: question.page)
-            cache.patience.speaks(upstream)
-            return page
+            return try await entry.registry.search(question.text, count: question.count, page: question.page)
         } catch {
             throw PullThroughError(error, of: upstream)
         }

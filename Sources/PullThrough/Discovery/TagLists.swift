@@ -35,22 +35,12 @@ extension Discovery {
             if let kept, isFresh(kept.fetchedAt, of: repository) {
                 return Fetched(list: kept.list, status: .hit, age: age(kept.fetchedAt))
             }
-            return try await fetch(question, query, isKept: kept != nil)
-        } orKnown: { [self] error in
-            await known(question, after: error)
+            return try await fetch(question, query, kept: kept)
         }
-    }
-
-    /// Nil if nothing is.
-    private func known(_ question: Question, after error: PullThroughError) async -> Fetched<TagPage>? {
-        let known = await knownTagFlights.run(question.repository) { [self] in
-            await allKnown(of: question.repository, after: error, question)
-        }
-        return known.value.map { Fetched(list: $0, status: .stale(after: error), age: nil, failure: error) }
     }
 
     private func fetch(
-        _ question: Question, _ query: String?, isKept: Bool
+        _ question: Question, _ query: String?, kept: KnownList<TagPage>?
     ) async throws(Refusal) -> Fetched<TagPage> {
         let repository = question.repository
         do throws(PullThroughError) {
@@ -59,16 +49,33 @@ extension Discovery {
             }
             let new = KeptList(
                 bytes: page.bytes, mediaType: page.mediaType?.rawValue, link: page.link, fetchedAt: cache.now())
+            if page.isStale { return try await stale(new, question, kept: kept) }
             guard let (list, isStored): (TagPage, Bool) = await keep(new, for: question) else {
                 throw .unusable("\(repository.upstream) sent what is no list of tags, or one that is too long")
             }
-            return Fetched(list: list, status: .listed(inPlaceOfAnother: isKept, isStored: isStored))
+            return Fetched(list: list, status: .listed(inPlaceOfAnother: kept != nil, isStored: isStored))
         } catch {
             // It has said so of the repository, not of this page.
             if case .unknown = error { await forget(question) }
-            guard error.isFailure, let known = await known(question, after: error) else { throw .missed(error) }
-            return known
+            guard error.isFailure else { throw .missed(error) }
+            let known = await knownFlights.run(repository) { [self] in
+                await allKnown(of: repository, after: error, question)
+            }
+            guard let known = known.value else { throw .missed(error) }
+            return Fetched(list: known, status: .stale(after: error), age: nil, failure: error)
         }
+    }
+
+    /// Of a mirror whose own upstream fails: there may be more. Kept is what the registry itself said.
+    ///
+    /// - Throws: that this is so, where what is kept is as good.
+    private func stale(
+        _ page: KeptList, _ question: Question, kept: KnownList<TagPage>?
+    ) async throws(PullThroughError) -> Fetched<TagPage> {
+        let error = PullThroughError.staleMirror(question.repository.upstream)
+        if let kept, mayServeStale(kept.fetchedAt, of: question.repository, after: error) { throw error }
+        guard let list: TagPage = await read(page) else { throw error }
+        return Fetched(list: list, status: .stale(after: error), age: nil, failure: error)
     }
 
     /// The kept pages and the tags that were pulled, as one list; nil if there is neither. A list that would be longer

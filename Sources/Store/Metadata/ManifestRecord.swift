@@ -44,12 +44,11 @@ package struct NewManifest: Sendable {
 }
 
 extension MetadataDatabase {
-    /// Records a manifest whose file is published, its link, and the tag it was learnt by. If it is pinned, so is
-    /// what it names.
+    /// Records a manifest whose file is published, and its link. If it is pinned, so is what it names.
     ///
     /// - Returns: bytes of the row it takes the place of, if there was one.
     func insert(
-        manifest: NewManifest, in repository: Repository, tag: Tag?, usedAt: Int64, at now: Int64, broughtBy: String?
+        manifest: NewManifest, in repository: Repository, usedAt: Int64, broughtBy: String?
     ) async throws(StoreError) -> Int64? {
         try await write { db in
             let key = manifest.digest.data
@@ -67,7 +66,6 @@ extension MetadataDatabase {
             }
             try Self.link(
                 manifest.digest, size: Int64(manifest.bytes.count), to: repository, isNamed: false, in: db)
-            if let tag { try Self.set(tag, of: repository, to: manifest.digest, at: now, in: db) }
             try Self.passPinDown(from: manifest.digest, in: db)
             return earlier
         }
@@ -89,26 +87,29 @@ extension MetadataDatabase {
 
     /// The upstream confirmed, or changed, what the tag points to.
     ///
-    /// - Returns: whether it changed.
+    /// - Returns: what it pointed to before, if to anything.
     func set(
         _ tag: Tag, of repository: Repository, to digest: Digest, at now: Int64
-    ) async throws(StoreError) -> Bool {
+    ) async throws(StoreError) -> Digest? {
         try await write { db in
             let id = try repository.idMakingOne(in: db)
             let earlier = try Data.fetchOne(
                 db.cachedStatement(sql: "SELECT digest FROM tag WHERE repository = ? AND tag = ?"),
                 arguments: [id, tag.description])
-            try Self.set(tag, of: repository, to: digest, at: now, in: db)
-            return earlier != digest.data
+            try db.cachedStatement(
+                sql: "INSERT OR REPLACE INTO tag (repository, tag, digest, checkedAt) VALUES (?, ?, ?, ?)"
+            ).execute(arguments: [id, tag.description, digest.data, now])
+            return earlier.flatMap { Digest(data: $0) }
         }
     }
 
-    func forget(_ tag: Tag, of repository: Repository, ifNaming digest: Digest) async throws(StoreError) {
+    func forget(_ tag: Tag, of repository: Repository, ifNaming digest: Digest) async throws(StoreError) -> Bool {
         try await write { db in
-            guard let id = try repository.id(in: db) else { return }
+            guard let id = try repository.id(in: db) else { return false }
             try db.execute(
                 sql: "DELETE FROM tag WHERE repository = ? AND tag = ? AND digest = ?",
                 arguments: [id, tag.description, digest.data])
+            return db.changesCount > 0
         }
     }
 
@@ -119,14 +120,5 @@ extension MetadataDatabase {
             return try String.fetchAll(
                 db, sql: "SELECT tag FROM tag WHERE repository = ? ORDER BY tag", arguments: [id])
         }
-    }
-
-    private static func set(
-        _ tag: Tag, of repository: Repository, to digest: Digest, at now: Int64, in db: Database
-    ) throws {
-        let id = try repository.idMakingOne(in: db)
-        try db.cachedStatement(
-            sql: "INSERT OR REPLACE INTO tag (repository, tag, digest, checkedAt) VALUES (?, ?, ?, ?)"
-        ).execute(arguments: [id, tag.description, digest.data, now])
     }
 }
