@@ -1,16 +1,18 @@
 // A port of 127.0.0.1 at which nobody listens, and that nobody else gets meanwhile.
 import Glibc
 
-/// Connections to it are refused for as long as this lives: bound, never listening. Without it a port just freed may
-/// be the next test's.
+/// Connections to it are refused for as long as this lives, once nobody listens there any more: bound, never listening.
+/// Without it a port just freed may be the next test's.
 final class ReservedPort: Sendable {
     private let descriptor: CInt
 
-    /// Nil if the port is taken.
-    init?(_ port: Int) {
+    struct Taken: Error {}
+
+    /// - Throws: `Taken` if somebody has it who does not share it (SO_REUSEPORT).
+    init(_ port: Int) throws(Taken) {
         let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
         var isReused: CInt = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &isReused, socklen_t(MemoryLayout<CInt>.size))
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &isReused, socklen_t(MemoryLayout<CInt>.size))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian
@@ -22,7 +24,7 @@ final class ReservedPort: Sendable {
         }
         guard result == 0 else {
             close(descriptor)
-            return nil
+            throw Taken()
         }
         self.descriptor = descriptor
     }

@@ -1,4 +1,5 @@
 // A registry on loopback that does what a test tells it to, and remembers what it was asked.
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -63,16 +64,16 @@ package final class StubRegistry: Sendable {
         for door in [StubDoor.registry, .blobs, .tokens] {
             let channel = try await registry.listen(at: door)
             registry.doors.withLock { $0[door] = channel }
+            let reserved = try ReservedPort(registry.port(door))
+            registry.reserved.withLock { $0.append(reserved) }
         }
         return registry
     }
 
     /// Resets what is open. The ports refuse connections from then on, and are nobody else's while this lives.
     package func stop() async {
-        let ports = [StubDoor.registry, .blobs, .tokens].map { port($0) }
         let listening = doors.withLock { Array($0.values) }
         for channel in listening { try? await channel.close() }  // closed already is as good
-        reserved.withLock { reserved in if reserved.isEmpty { reserved = ports.compactMap { ReservedPort($0) } } }
         // Waited for: on one that is not closed yet a request may still be answered.
         for channel in connections.withLock({ Array($0.values) }) { try? await channel.close() }
     }
@@ -173,6 +174,8 @@ package final class StubRegistry: Sendable {
     private func listen(at door: StubDoor) async throws -> any Channel {
         try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            // So that the port can be reserved while it is still listened at.
+            .serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
             .serverChannelOption(.backlog, value: 1024)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
