@@ -65,8 +65,9 @@ final class TagMemory: Sendable {
             Self.put(entry, key, in: &entries)
             return entry
         }
-        return KnownTag(
-            digest: stored.digest, age: entry.confirmedAt.map { (uptime - $0).milliseconds }, jitter: entry.jitter)
+        // Below zero only where somebody fakes that clock as well: nobody can say then either.
+        let age = entry.confirmedAt.map { (uptime - $0).milliseconds }.flatMap { $0 >= 0 ? $0 : nil }
+        return KnownTag(digest: stored.digest, age: age, jitter: entry.jitter)
     }
 
     /// The upstream has named this digest for the tag, and its manifest is here.

@@ -3,6 +3,7 @@
 import HTTPSemantics
 import OCI
 import Store
+import Synchronization
 import TestSupport
 import Testing
 
@@ -79,6 +80,20 @@ private let day = Duration.seconds(86_400)
         let other = StoredTag(digest: Digest.of([2]), checkedAt: 70, isStored: true)
         #expect(memory.known(key, other, at: 77) == KnownTag(digest: Digest.of([2]), age: 7, jitter: 0.05))
         #expect(memory.known(key, StoredTag(digest: Digest.of([2]), checkedAt: 70, isStored: false), at: 77) == nil)
+    }
+
+    @Test func `a clock that goes back though none may freezes no tag`() {
+        let clock = Mutex(Duration.seconds(100_000))
+        let memory = TagMemory(uptime: { clock.withLock { $0 } }, jitter: { 0 })
+        let key = TagMemory.Key(repository: Scene.alpine, tag: tag)
+        let row = StoredTag(digest: Digest.of([1]), checkedAt: 0, isStored: true)
+        _ = memory.confirmed(key, Digest.of([1]))
+        #expect(memory.known(key, row, at: 0)?.age == 0)
+        clock.withLock { $0 = .seconds(13_600) }
+        let known = memory.known(key, row, at: 0)
+        #expect(known != nil && known?.age == nil)
+        _ = memory.confirmed(key, Digest.of([1]))
+        #expect(memory.known(key, row, at: 0)?.age == 0)
     }
 
     @Test func `that a tag is served stale is told once, until it is confirmed`() {
