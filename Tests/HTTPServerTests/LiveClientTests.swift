@@ -95,7 +95,8 @@ import Testing
             let client = try await onThread { try Client(port: server.address.port, receiveBuffer: 128 << 10) }
             try await onThread { try client.get("/live") }
             let writer = await stage.writer()
-            let (piece, pieces) = ([UInt8](repeating: 0x61, count: 200 << 10), 24)
+            // Two of them may wait: the writer may not have heard yet that the one before was taken.
+            let (piece, pieces) = ([UInt8](repeating: 0x61, count: 100 << 10), 48)
             // For more than twice the timeout it takes less than there is, so that something waits all the time.
             let reading = Task {
                 try await onThread {
