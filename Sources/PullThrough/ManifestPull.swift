@@ -105,18 +105,34 @@ extension PullThroughCache {
     func fetch(
         _ digest: Digest, in repository: Repository, isNamed: Bool
     ) async throws(PullThroughError) -> Fetched {
-        if try await isHere(digest, in: repository) {
-            if !isNamed {
-                _ = try await asking(repository) { registry, name throws(UpstreamError) in
-                    try await registry.resolve(name, .digest(digest))
-                }
-            }
-            try await restated { () async throws(StoreError) in
-                try await store.link(digest, size: nil, to: repository, isNamed: false)
-            }
-            let stored = await Result { () async throws(Refusal) in try await storedManifest(digest, in: repository) }
-            if case .success(let content?) = stored { return Fetched(content: content, isConfirmed: true) }
+        if let here = try await adopted(digest, in: repository, isNamed: isNamed) { return here }
+        return try await brought(digest, in: repository)
+    }
+
+    /// A manifest that is stored already, whoever might see it until now; nil if it is not.
+    func adopted(
+        _ digest: Digest, in repository: Repository, isNamed: Bool
+    ) async throws(PullThroughError) -> Fetched? {
+        let isHere = try await restated { () async throws(StoreError) in
+            let knowledge = try await store.knowledge(of: digest, in: repository)
+            return knowledge.storedSize != nil && knowledge.mediaType != nil
         }
+        guard isHere else { return nil }
+        if !isNamed {
+            _ = try await asking(repository) { registry, name throws(UpstreamError) in
+                try await registry.resolve(name, .digest(digest))
+            }
+        }
+        try await restated { () async throws(StoreError) in
+            try await store.link(digest, size: nil, to: repository, isNamed: false)
+        }
+        let stored = await Result { () async throws(Refusal) in try await storedManifest(digest, in: repository) }
+        guard case .success(let content?) = stored else { return nil }
+        return Fetched(content: content, isConfirmed: true)
+    }
+
+    /// A manifest that is not stored.
+    func brought(_ digest: Digest, in repository: Repository) async throws(PullThroughError) -> Fetched {
         // By digest, whichever tags lead to it: two of them cost one counted GET.
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: false)
         let download: @Sendable () async -> Result<Fetched, PullThroughError> = { [self] in
@@ -132,14 +148,6 @@ extension PullThroughCache {
         var fetched = try result.get()
         fetched.isCollapsed = isCollapsed
         return fetched
-    }
-
-    /// Whether a manifest is stored, whoever may see it.
-    func isHere(_ digest: Digest, in repository: Repository) async throws(PullThroughError) -> Bool {
-        try await restated { () async throws(StoreError) in
-            let knowledge = try await store.knowledge(of: digest, in: repository)
-            return knowledge.storedSize != nil && knowledge.mediaType != nil
-        }
     }
 
     /// GETs a manifest, checks it and stores it.

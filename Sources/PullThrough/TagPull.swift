@@ -40,7 +40,8 @@ extension PullThroughCache {
     /// - Parameter mustAsk: the upstream is asked however fresh the tag is.
     func manifest(_ tag: Tag, in repository: Repository, mustAsk: Bool) async throws(Refusal) -> ManifestAnswer {
         let pull = try await pull(tag, in: repository, mustAsk: mustAsk)
-        let pause = mustAsk ? nil : tagMemory.pause(pull.key)
+        // Looked up only where a question is due: most tags are fresh.
+        var pause: PullThroughError? { mustAsk ? nil : tagMemory.pause(pull.key) }
         switch pull.decide(isOffline ? .nobody : .notAsked(must: mustAsk)) {
         case .serve(let digest):
             if let hit = try await hit(digest, pull) { return hit }

@@ -53,11 +53,11 @@ extension PullThroughCache {
             digest = named
         }
         // Another tag may have brought it.
-        if try await isHere(digest, in: repository) { return .fetched(try await fetch(named: digest, pull)) }
+        if let here = try await adopted(digest, in: repository, isNamed: true) { return .fetched(here) }
         if isSpent { throw spent(registry) }
         return .fetched(
             try await counted(digest, pull) { () async throws(PullThroughError) in
-                try await fetch(named: digest, pull)
+                try await brought(named: digest, pull)
             })
     }
 
@@ -121,9 +121,9 @@ extension PullThroughCache {
     }
 
     /// Fetches what a tag has just been said to name. If that is gone, the tag may have moved: it is asked once more.
-    private func fetch(named digest: Digest, _ pull: TagPull) async throws(PullThroughError) -> Fetched {
+    private func brought(named digest: Digest, _ pull: TagPull) async throws(PullThroughError) -> Fetched {
         do throws(PullThroughError) {
-            return try await fetch(digest, in: pull.repository, isNamed: true)
+            return try await brought(digest, in: pull.repository)
         } catch .unknown {
             guard case .digest(let newer, _) = try await name(pull, mayPull: false), newer != digest else {
                 // Not absence: the tag is there, and what it names is not.

@@ -2,6 +2,7 @@
 
 import Foundation
 import OCI
+import TestSupport
 import Testing
 
 extension Conformance {
@@ -184,12 +185,7 @@ private final class Silence: Sendable {
     init() throws {
         port = try freePort()
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = loopback(port: port)
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
+        let bound = withLoopback(port) { bind(descriptor, $0, $1) }
         guard bound == 0, listen(descriptor, 64) == 0 else { throw HarnessError("cannot listen on port \(port)") }
     }
 

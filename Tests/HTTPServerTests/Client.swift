@@ -1,6 +1,7 @@
 // A client made of one blocking socket, which can be as slow, rude and sudden as a test needs.
 import Glibc
 import Synchronization
+import TestSupport
 
 struct SystemError: Error, Equatable {
     let code: CInt
@@ -37,15 +38,7 @@ final class Client: Sendable {
         var timeout = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
+        let result = withLoopback(port) { connect(descriptor, $0, $1) }
         guard result == 0 else { throw SystemError() }
     }
 

@@ -13,15 +13,7 @@ final class ReservedPort: Sendable {
         let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
         var isReused: CInt = 1
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &isReused, socklen_t(MemoryLayout<CInt>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
+        let result = withLoopback(port) { bind(descriptor, $0, $1) }
         guard result == 0 else {
             close(descriptor)
             throw Taken()

@@ -2,6 +2,7 @@
 
 import Foundation
 import Synchronization
+import TestSupport
 
 /// Lends a bench to `body` and clears it afterwards, whether `body` returned or threw.
 /// `WHARF_TEST_KEEP=1` in the environment leaves the folder, with every program's output, for a look.
@@ -128,21 +129,8 @@ func freePort() throws -> Int {
         let port = Int.random(in: 20_000..<32_000)
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         defer { close(descriptor) }
-        var address = loopback(port: port)
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
+        let bound = withLoopback(port) { bind(descriptor, $0, $1) }
         if bound == 0 { return port }
     }
     throw HarnessError("no free port between 20000 and 32000")
-}
-
-func loopback(port: Int) -> sockaddr_in {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = in_port_t(port).bigEndian
-    address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
-    return address
 }
