@@ -86,7 +86,9 @@ extension Connection {
         guard let context else { return }
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { result in
-            // On failure the channel is closed; `channelInactive` ends the response.
+            // A disk that does not give its bytes is no client that left.
+            if case .failure(let error as IOError) = result, error.errnoCode == EIO { return self.reset(as: .broken) }
+            // On any other failure the channel is closed; `channelInactive` ends the response.
             guard case .success = result, self.current != nil else { return }
             self.output.isInFlight = false
             then()

@@ -35,14 +35,16 @@ extension PullThroughCache {
     ) async throws(Refusal) -> BlobAnswer {
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: true)
         var asked: CacheStatus?
+        var confirmed: Confirmed?
         var range = range
         var isAlone = false
         while true {
-            switch try await step(key, digest, in: repository, range, isAlone: isAlone) {
+            switch try await step(key, digest, in: repository, range, confirmed, isAlone: isAlone) {
             case .stored(let file):
                 store.recordUse(digest, lease: false)
                 let wish = Wish(range, size: file.size, isStored: true)
-                return answer(wish, asked ?? .hit, beganFill: false) { BlobReader(stored: file) }
+                store.noteServed(digest, size: file.size, bytes: wish.bytes(of: file.size))
+                return answer(wish, asked ?? .hit, beganFill: false) { BlobReader(stored: file, in: store) }
             case .answered(let wish): return answer(wish, asked ?? .hit, beganFill: false) { nil }
             case .follow(let fill, let id, let isMine, let hasRight):
                 switch try await follow(fill, as: id, isMine: isMine, hasRight: hasRight, key, range) {
@@ -52,14 +54,22 @@ extension PullThroughCache {
                 }
             case .again(after: let task): await task?.value
             case .askForLink:
-                try await confirmLink(key)
+                confirmed = Confirmed(size: try await confirmLink(key).size)
                 asked = .confirmed
             case .askForSize:
                 // Where the upstream tells no size there is no telling what a range means: then all of it is sent.
-                if try await confirmLink(key).size == nil { range = nil }
+                let size = try await confirmLink(key).size
+                confirmed = Confirmed(size: size)
+                if size == nil { range = nil }
             case .refused(let refusal): throw refusal
             }
         }
+    }
+
+    /// What an upstream has just said to this request, whether or not it could be written down.
+    private struct Confirmed {
+        /// Bytes, if it told.
+        let size: Int64?
     }
 
     private enum Outcome {
@@ -119,7 +129,7 @@ extension PullThroughCache {
         _ digest: Digest, in repository: Repository
     ) async throws(Refusal) -> (size: Int64?, status: CacheStatus) {
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: true)
-        let knowledge = try await known(digest, in: repository)
+        let knowledge = await known(digest, in: repository)
         if knowledge.isLinked, let size = knowledge.storedSize { return (size, .hit) }
         if let size = knowledge.answeredSize { return (size, .hit) }
         if let fill = fill(of: digest), isShown(fill, in: repository, knowledge), let size = fill.confirmedSize {
@@ -147,12 +157,15 @@ extension PullThroughCache {
 
     /// Lookup, join and start are one turn of the digest, so it has at most one fill. No upstream is waited for in it.
     private func step(
-        _ key: NegativeCache.Key, _ digest: Digest, in repository: Repository, _ range: RangeReading?, isAlone: Bool
+        _ key: NegativeCache.Key, _ digest: Digest, in repository: Repository, _ range: RangeReading?,
+        _ confirmed: Confirmed?, isAlone: Bool
     ) async throws(Refusal) -> Step {
         do throws(PullThroughError) {
             return try await store.gate.turn(digest) { () async throws(PullThroughError) in
-                let knowledge = try await restated { () async throws(StoreError) in
-                    try await store.knowledge(of: digest, in: repository)
+                var knowledge = await known(digest, in: repository)
+                if let confirmed {
+                    (knowledge.isLinked, knowledge.isAnswered) = (true, true)
+                    knowledge.answeredSize = confirmed.size ?? knowledge.answeredSize
                 }
                 if !isAlone, let fill = fill(of: digest) {
                     if isShown(fill, in: repository, knowledge) || fill.source == repository && !fill.isDecided {
@@ -235,9 +248,7 @@ extension PullThroughCache {
                 let size = try await asking(key.repository) { registry, name throws(UpstreamError) in
                     try await registry.blobSize(name, digest)
                 }
-                try await restated { () async throws(StoreError) in
-                    try await store.link(digest, size: size, to: key.repository, isNamed: false)
-                }
+                await note(digest, size: size, linkedTo: key.repository, isNamed: false)
                 return size
             }
         }
@@ -246,16 +257,6 @@ extension PullThroughCache {
         } catch {
             remember(error, for: key)
             throw .missed(error, isCollapsed: isCollapsed)
-        }
-    }
-
-    func known(_ digest: Digest, in repository: Repository) async throws(Refusal) -> BlobKnowledge {
-        do throws(PullThroughError) {
-            return try await restated { () async throws(StoreError) in
-                try await store.knowledge(of: digest, in: repository)
-            }
-        } catch {
-            throw .missed(error)
         }
     }
 }
@@ -276,6 +277,15 @@ private enum Wish {
             let isSmall = cover.count <= PullThroughCache.largestCover
             self = isSmall ? .send(.part(cover, isOpenEnded: false)) : .tooScattered
         case let requested: self = .send(requested)
+        }
+    }
+
+    /// How many bytes are sent of a blob of so many.
+    func bytes(of size: Int64) -> Int64 {
+        switch self {
+        case .send(.part(let range, _)): Int64(range.count)
+        case .send: size
+        case .nothing, .tooScattered: 0
         }
     }
 

@@ -17,9 +17,11 @@ package final class BlobReader: Sendable {
     package let isPassing: Bool
     private let landing: Landing
     private let following: (fill: Fill, id: Int)?
+    private let doubt: @Sendable () -> Void
     private let duplicate: @Sendable () throws(StoreError) -> CInt
 
-    init(stored file: BlobFile) {
+    init(stored file: BlobFile, in store: ContentStore) {
+        doubt = { [digest = file.digest, size = file.size] in store.doubt(digest, size: size) }
         digest = file.digest
         size = file.size
         isPassing = false
@@ -30,6 +32,7 @@ package final class BlobReader: Sendable {
 
     /// - Parameter id: the follower's number, given up with this reader.
     init(following fill: Fill, as id: Int, through writer: IngestWriter) {
+        doubt = {}
         digest = fill.digest
         size = writer.announced
         isPassing = writer.window != nil
@@ -42,6 +45,9 @@ package final class BlobReader: Sendable {
 
     /// Whether its bytes are still coming, or not yet known to be good.
     package var isInFlight: Bool { landing.ending == nil }
+
+    /// Reading it went wrong on the way out: what is stored is looked at.
+    package func broke() { doubt() }
 
     /// A descriptor for this reader's connection alone, to close when it is done.
     package func openDescriptor() throws(PullThroughError) -> CInt {

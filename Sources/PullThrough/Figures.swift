@@ -47,9 +47,8 @@ package struct Figures: Sendable {
 }
 
 extension PullThroughCache {
-    /// - Throws: `.store` if the database cannot be read.
-    package func figures() async throws(PullThroughError) -> Figures {
-        let storage = try await restated { () async throws(StoreError) in try await store.figures() }
+    package func figures() async -> Figures {
+        let storage = await store.figures()
         let now = now()
         return Figures(
             storage: Figures.Storage(
@@ -70,6 +69,9 @@ extension PullThroughCache {
             },
             top: statistics.topRepositories(10))
     }
+
+    /// What is amiss, each in a sentence for people; upstreams never matter.
+    package var amiss: [String] { store.amiss + (isOffline ? ["offline: no upstream is asked"] : []) }
 
     /// Whether the store can be read: all that readiness depends on.
     package func isReadable() async -> Bool {

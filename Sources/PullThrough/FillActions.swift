@@ -153,12 +153,12 @@ extension Fill {
         if isAlone { return try await around.store.passing(digest, size: size) }
         do throws(StoreError) {
             return try await around.store.ingest(digest, size: size)
-        } catch .noSpace {
+        } catch {
+            // No room, or a disk that fails: the store says which, once.
             let writer = try await around.store.passing(digest, size: size)
             // Who comes from here on begins a fill of his own.
             around.retire(self)
-            around.logger.notice(
-                "no room: the blob passes through and is not kept", metadata: ["digest": "\(digest)"])
+            around.logger.info("the blob passes through and is not kept", metadata: ["digest": "\(digest)"])
             return writer
         }
     }

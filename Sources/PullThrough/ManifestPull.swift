@@ -42,7 +42,7 @@ extension PullThroughCache {
         _ digest: Digest, in repository: Repository, mustAsk: Bool
     ) async throws(Refusal) -> ManifestAnswer {
         let key = NegativeCache.Key(repository: repository, reference: .digest(digest), isBlob: false)
-        if let content = try await storedManifest(digest, in: repository) {
+        if let content = await storedManifest(digest, in: repository) {
             return ManifestAnswer(content: content, status: .hit)
         }
         if !mustAsk { try remembered(key) }
@@ -55,31 +55,19 @@ extension PullThroughCache {
         }
     }
 
-    /// The stored manifest, if this repository may serve it.
-    func storedManifest(_ digest: Digest, in repository: Repository) async throws(Refusal) -> ManifestContent? {
-        do throws(PullThroughError) {
-            return try await restated { () async throws(StoreError) in
-                try await store.gate.turn(digest) { () async throws(StoreError) in
-                    let knowledge = try await store.knowledge(of: digest, in: repository)
-                    guard knowledge.isLinked, let size = knowledge.storedSize, let type = knowledge.mediaType,
-                        let bytes = try await store.manifestBytes(digest, size: size)
-                    else { return nil }
-                    // Shown here because an index names it: from now on in its own right, and so what it names in turn.
-                    if !knowledge.hasOwnLink { await adopt(digest, size: size, in: repository) }
-                    return ManifestContent(digest: digest, mediaType: type, bytes: bytes)
-                }
-            }
-        } catch {
-            throw .missed(error)
-        }
-    }
-
-    /// Not being able to write the link down is no reason not to serve what is here and may be seen.
-    private func adopt(_ digest: Digest, size: Int64, in repository: Repository) async {
-        do throws(StoreError) {
-            try await store.link(digest, size: size, to: repository, isNamed: true)
-        } catch {
-            logger.error("a link could not be stored", metadata: ["digest": "\(digest)", "error": "\(error)"])
+    /// The stored manifest, if this repository may serve it, or has just been said to.
+    func storedManifest(
+        _ digest: Digest, in repository: Repository, isConfirmed: Bool = false
+    ) async -> ManifestContent? {
+        await store.gate.turn(digest) { () async -> ManifestContent? in
+            let knowledge = await known(digest, in: repository)
+            guard knowledge.isLinked || isConfirmed, let size = knowledge.storedSize, let type = knowledge.mediaType,
+                // What cannot be read now (no descriptor left) is fetched, as what is not here.
+                let bytes = (try? await store.manifestBytes(digest, size: size)).flatMap({ $0 })
+            else { return nil }
+            // Shown here because an index names it: from now on in its own right, and so what it names in turn.
+            if !knowledge.hasOwnLink { await note(digest, size: size, linkedTo: repository, isNamed: true) }
+            return ManifestContent(digest: digest, mediaType: type, bytes: bytes)
         }
     }
 
@@ -113,22 +101,16 @@ extension PullThroughCache {
     func adopted(
         _ digest: Digest, in repository: Repository, isNamed: Bool
     ) async throws(PullThroughError) -> Fetched? {
-        let isHere = try await restated { () async throws(StoreError) in
-            let knowledge = try await store.knowledge(of: digest, in: repository)
-            return knowledge.storedSize != nil && knowledge.mediaType != nil
-        }
-        guard isHere else { return nil }
+        let knowledge = await known(digest, in: repository)
+        guard knowledge.storedSize != nil, knowledge.mediaType != nil else { return nil }
         if !isNamed {
             _ = try await asking(repository) { registry, name throws(UpstreamError) in
                 try await registry.resolve(name, .digest(digest))
             }
         }
-        try await restated { () async throws(StoreError) in
-            try await store.link(digest, size: nil, to: repository, isNamed: false)
-        }
-        let stored = await Result { () async throws(Refusal) in try await storedManifest(digest, in: repository) }
-        guard case .success(let content?) = stored else { return nil }
-        return Fetched(content: content, isConfirmed: true)
+        await note(digest, size: nil, linkedTo: repository, isNamed: false)
+        return await storedManifest(digest, in: repository, isConfirmed: true)
+            .map { Fetched(content: $0, isConfirmed: true) }
     }
 
     /// A manifest that is not stored.
@@ -187,7 +169,7 @@ extension PullThroughCache {
             return Fetched(content: content)
         } catch {
             // What was fetched and is right is served all the same; the next request fetches it again.
-            logger.error(
+            logger.debug(
                 "a manifest could not be stored",
                 metadata: ["digest": "\(content.digest)", "repository": "\(repository)", "error": "\(error)"])
             return Fetched(content: content, isStored: false)

@@ -64,13 +64,10 @@ extension PullThroughCache {
         guard let policy = directory.policy(of: tag, in: repository) else {
             throw .missed(.noSuchUpstream(repository.upstream))
         }
-        do throws(PullThroughError) {
-            let stored = try await restated { () async throws(StoreError) in try await store.tag(tag, of: repository) }
-            let known = tagMemory.known(TagMemory.Key(repository: repository, tag: tag), stored, at: now())
-            return TagPull(tag: tag, repository: repository, policy: policy, known: known, mustAsk: mustAsk)
-        } catch {
-            throw .missed(error)
-        }
+        // Where the database does not answer it is not known.
+        let stored = (try? await store.tag(tag, of: repository)).flatMap { $0 }
+        let known = tagMemory.known(TagMemory.Key(repository: repository, tag: tag), stored, at: now())
+        return TagPull(tag: tag, repository: repository, policy: policy, known: known, mustAsk: mustAsk)
     }
 
     /// The same tag asked for twice at once is one question.
@@ -101,7 +98,7 @@ extension PullThroughCache {
             if isCollapsed { status.isCollapsed = true }
             return ManifestAnswer(content: fetched.content, status: status)
         case .confirmed(let digest, let status):
-            guard let content = try? await storedManifest(digest, in: pull.repository) else {
+            guard let content = await storedManifest(digest, in: pull.repository) else {
                 // Gone since: as if the tag had not been known.
                 let fetched = try await fetch(digest, in: pull.repository, isNamed: true)
                 return ManifestAnswer(content: fetched.content, status: fetched.status(.miss))
@@ -115,7 +112,7 @@ extension PullThroughCache {
 
     /// What is stored, without a question; nil if it is gone after all.
     private func hit(_ digest: Digest, _ pull: TagPull) async throws(Refusal) -> ManifestAnswer? {
-        guard let content = try await storedManifest(digest, in: pull.repository) else { return nil }
+        guard let content = await storedManifest(digest, in: pull.repository) else { return nil }
         var answer = ManifestAnswer(content: content, status: .hit, age: pull.age)
         if isOffline {
             answer.status.detail = "offline"
@@ -131,7 +128,7 @@ extension PullThroughCache {
         _ pull: TagPull, _ decision: Decision, _ error: PullThroughError
     ) async throws(Refusal) -> ManifestAnswer? {
         guard case .serveStale(let digest) = decision,
-            let content = try await storedManifest(digest, in: pull.repository)
+            let content = await storedManifest(digest, in: pull.repository)
         else { return nil }
         // Once a tag: an outage may last for as long as people go on pulling.
         logger.log(

@@ -156,7 +156,7 @@ extension PullThroughCache {
         do throws(StoreError) {
             before = try await store.set(pull.tag, of: pull.repository, to: digest)
         } catch {
-            logger.error("a tag could not be stored", metadata: ["image": pull.image, "error": "\(error)"])
+            logger.debug("a tag could not be stored", metadata: ["image": pull.image, "error": "\(error)"])
             return
         }
         if tagMemory.confirmed(pull.key, digest) {
@@ -173,7 +173,7 @@ extension PullThroughCache {
         do throws(StoreError) {
             guard try await store.forget(pull.tag, of: pull.repository, ifNaming: digest) else { return }
         } catch {
-            logger.error("a tag could not be forgotten", metadata: ["image": pull.image, "error": "\(error)"])
+            logger.debug("a tag could not be forgotten", metadata: ["image": pull.image, "error": "\(error)"])
         }
         tagMemory.forget(pull.key)
         logger.info("tag forgotten: the upstream has it no more", metadata: ["image": pull.image])

@@ -10,6 +10,7 @@ package final class ContentStore: Sendable {
     package let gate = DigestGate()
     package let capacity: Capacity
     let layout: DiskLayout
+    let health: StoreHealth
     let database: MetadataDatabase
     let uses = UseRecorder()
     let evictor: Evictor
@@ -22,6 +23,10 @@ package final class ContentStore: Sendable {
     private let lock: DirectoryLock
     private let startedAt: Int64
     private let serial = Atomic<Int64>(0)
+    /// Whether there may be files that no row knows.
+    let mustReconcile = Atomic<Bool>(true)
+    let isReconciling = Atomic<Bool>(false)
+    let spotChecks = Mutex(SpotChecks())
 
     /// Opens the store, or makes it. Reads the database and asks nothing else, so a million blobs open in well under
     /// a second.
@@ -39,8 +44,9 @@ package final class ContentStore: Sendable {
         try layout.make()
         lock = try DirectoryLock(layout.root)
         for name in names(in: layout.trash) { unlink(layout.trash(name)) }
-        let (database, committed) = try Self.openDatabase(layout, at: startedAt, logger: logger)
-        self.database = database
+        health = StoreHealth(root: layout.root, logger: logger)
+        database = MetadataDatabase(layout, health: health, now: now, logger: logger)
+        let committed = try database.open() ?? 0
         let fileSystem = Capacity.fileSystem(of: layout.root)
         var ledger = Ledger(
             limit: configuration.maxSize.bytes(ofFileSystem: fileSystem.total),
@@ -52,13 +58,14 @@ package final class ContentStore: Sendable {
         capacity = Capacity(ledger, root: layout.root)
         partials = Partials(layout: layout, database: database, capacity: capacity, logger: logger)
         partials.recover(at: startedAt)
-        let totals = try database.totals()
+        let totals = (try? database.totals()) ?? [:]
         evictor = Evictor(
             layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, partials: partials,
             lease: configuration.lease,
             evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
-        uses.start(after: try database.latestUse())
+        uses.start(after: database.latestUse())
         measureOverhead()
+        database.onLoss { [weak self] in self?.lostRows() }
     }
 
     // MARK: Reading
@@ -68,29 +75,36 @@ package final class ContentStore: Sendable {
         try await database.knowledge(of: digest, in: repository)
     }
 
-    /// The content, open, or nil if it is not here. A file that is missing or of another size than its row says is no
-    /// content: the row goes, and the caller fetches it anew. Call it in the digest's turn.
+    /// The content, open, or nil if it is not here. A file that is missing, cannot be read, or is of another size than
+    /// its row says is no content: the row goes, and the caller fetches it anew. Call it in the digest's turn.
     package func open(_ digest: Digest, size: Int64) async throws(StoreError) -> BlobFile? {
         let path = layout.blob(digest)
-        let file = try await DiskQueue.run { () throws(StoreError) in try BlobFile(opening: path, digest: digest) }
+        let file: BlobFile?
+        do throws(StoreError) {
+            file = try await DiskQueue.run { () throws(StoreError) in try BlobFile(opening: path, digest: digest) }
+        } catch {
+            guard error.isUnreadable else { throw error }
+            await drop(digest, .unreadable)
+            return nil
+        }
         if let file, file.size == size { return file }
-        logger.warning(
-            file == nil ? "a stored file is missing: forgotten" : "a stored file has another size: quarantined",
-            metadata: ["digest": "\(digest)", "size": "\(size)"])
-        try await drop(damaged: digest, isThere: file != nil)
+        await drop(digest, file == nil ? .missing : .damaged)
         return nil
     }
 
     /// The manifest's bytes, hashed again on the way out, or nil if they are not here. Call it in the digest's turn.
     package func manifestBytes(_ digest: Digest, size: Int64) async throws(StoreError) -> [UInt8]? {
         guard let file = try await open(digest, size: size) else { return nil }
-        let (bytes, actual) = try await DiskQueue.run { () throws(StoreError) in
-            let bytes = try file.readAll()
-            return (bytes, Digest.of(bytes, digest.algorithm))
+        let bytes: [UInt8]
+        do throws(StoreError) {
+            bytes = try await DiskQueue.run { () throws(StoreError) in try file.readAll() }
+        } catch {
+            guard error.isUnreadable else { throw error }
+            await drop(digest, .unreadable)
+            return nil
         }
-        if actual == digest { return bytes }
-        logger.error("a stored manifest is damaged: quarantined", metadata: ["digest": "\(digest)"])
-        try await drop(damaged: digest, isThere: true)
+        if Digest.of(bytes, digest.algorithm) == digest { return bytes }
+        await drop(digest, .damaged)
         return nil
     }
 
@@ -111,12 +125,14 @@ package final class ContentStore: Sendable {
     package func commit(
         _ writer: IngestWriter, size: Int64, linkedTo repositories: [Repository], broughtBy upstream: String? = nil
     ) async throws(StoreError) {
-        try await DiskQueue.run { () throws(StoreError) in try writer.sync() }
-        try await gate.turn(writer.digest) { () async throws(StoreError) in
-            try await publish(writer, size: size) { () async throws(StoreError) in
-                try await database.insert(
-                    blob: writer.digest, size: size, at: uses.stamp(now()), linkedTo: repositories,
-                    broughtBy: upstream)
+        try await told { () async throws(StoreError) in
+            try await DiskQueue.run { () throws(StoreError) in try writer.sync() }
+            try await gate.turn(writer.digest) { () async throws(StoreError) in
+                try await publish(writer, size: size) { () async throws(StoreError) in
+                    try await database.insert(
+                        blob: writer.digest, size: size, at: uses.stamp(now()), linkedTo: repositories,
+                        broughtBy: upstream)
+                }
             }
         }
     }
@@ -143,19 +159,22 @@ package final class ContentStore: Sendable {
         _ manifest: NewManifest, in repository: Repository, broughtBy upstream: String? = nil
     ) async throws(StoreError) {
         let size = Int64(manifest.bytes.count)
-        // Anew: nobody hashes here what may have been kept.
-        let writer = try await begin(manifest.digest, size: size)
-        try await DiskQueue.run { () throws(StoreError) in
-            let result: Result<Void, StoreError> = manifest.bytes.withUnsafeBytes { bytes in
-                Result { () throws(StoreError) in try writer.write(bytes, at: 0) }
+        try await told { () async throws(StoreError) in
+            try checkDisk()
+            // Anew: nobody hashes here what may have been kept.
+            let writer = try await begin(manifest.digest, size: size)
+            try await DiskQueue.run { () throws(StoreError) in
+                let result: Result<Void, StoreError> = manifest.bytes.withUnsafeBytes { bytes in
+                    Result { () throws(StoreError) in try writer.write(bytes, at: 0) }
+                }
+                try result.get()
+                try writer.sync()
             }
-            try result.get()
-            try writer.sync()
-        }
-        try await gate.turn(manifest.digest) { () async throws(StoreError) in
-            try await publish(writer, size: size) { () async throws(StoreError) in
-                try await database.insert(
-                    manifest: manifest, in: repository, usedAt: uses.stamp(now()), broughtBy: upstream)
+            try await gate.turn(manifest.digest) { () async throws(StoreError) in
+                try await publish(writer, size: size) { () async throws(StoreError) in
+                    try await database.insert(
+                        manifest: manifest, in: repository, usedAt: uses.stamp(now()), broughtBy: upstream)
+                }
             }
         }
     }
@@ -187,6 +206,24 @@ package final class ContentStore: Sendable {
         let isForgotten = try await database.forget(tag, of: repository, ifNaming: digest)
         if isForgotten, configuration.isPinned(repository, tag.description) { try await applyPins() }
         return isForgotten
+    }
+
+    /// Forgets a digest wholly, now: its content, what it is as a manifest, its links and the tags that name it. Who
+    /// reads it goes on reading; a transfer that is under way goes on, and is committed at its end.
+    ///
+    /// - Returns: whether there was content.
+    @discardableResult
+    package func invalidate(_ digest: Digest) async throws(StoreError) -> Bool {
+        let (name, aside) = (layout.blob(digest), layout.trash(nextID()))
+        return try await gate.turn(digest) { () async throws(StoreError) in
+            let size = try await database.size(of: digest)
+            try await DiskQueue.run { () throws(StoreError) in _ = rename(name, aside) }
+            try await database.forget([digest])
+            if let size { capacity.change { $0.committed = max(0, $0.committed - onDisk(size)) } }
+            try await DiskQueue.run { () throws(StoreError) in _ = unlink(aside) }
+            await partials.drop(digest)
+            return size != nil
+        }
     }
 
     /// A use, remembered in memory; `lease`: of a manifest that was served, whose content must not go while it is
@@ -227,10 +264,22 @@ package final class ContentStore: Sendable {
         await partials.drop(digest)
     }
 
-    private func drop(damaged digest: Digest, isThere: Bool) async throws(StoreError) {
-        if isThere { try quarantine.take(stored: digest, id: nextID()) }
-        let counted = try await database.forgetContent(of: digest)
-        capacity.change { $0.committed -= onDisk(counted ?? 0) }
+    /// What turned out not to be what it is called is put aside and forgotten, as far as the disk allows: the next who
+    /// asks for it fetches it, and that takes its place. What it is linked to stays, since the upstream's word is not
+    /// undone by a lost file.
+    func drop(_ digest: Digest, _ kind: ScrubFinding.Kind) async {
+        logger.error("a stored file is \(kind.rawValue): forgotten", metadata: ["digest": "\(digest)"])
+        do throws(StoreError) {
+            if kind != .missing { try quarantine.take(stored: digest, id: nextID()) }
+        } catch {
+            logger.warning("could not quarantine", metadata: ["digest": "\(digest)", "error": "\(error)"])
+        }
+        do throws(StoreError) {
+            let counted = try await database.forgetContent(of: digest)
+            capacity.change { $0.committed = max(0, $0.committed - onDisk(counted ?? 0)) }
+        } catch {
+            // The store says what is amiss with the database. The row is met again by who asks next.
+        }
         measureOverhead()
     }
 }

@@ -48,6 +48,6 @@ extension ContentStore {
 
     // MARK: What rooms above remember
 
-    /// What `Upkeep` wrote down last in an earlier run.
-    package func memos() throws(StoreError) -> [String: String] { try database.memos() }
+    /// What `Upkeep` wrote down last in an earlier run, as far as the database is to be had.
+    package func memos() -> [String: String] { (try? database.memos()) ?? [:] }
 }

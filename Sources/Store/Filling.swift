@@ -1,5 +1,6 @@
 // How a blob's file begins and goes on, and how it ends without being committed: kept, given up, or only passed on.
 
+import Glibc
 import Logging
 package import OCI
 import Synchronization
@@ -19,29 +20,52 @@ extension ContentStore {
     /// There is one writer a digest: the caller sees to that.
     ///
     /// - Parameter size: bytes as announced; nil if nobody said.
-    /// - Throws: `.noSpace`; what was kept still is then.
+    /// - Throws: `.noSpace` or `.io`, and it may pass then; what was kept still is.
     package func ingest(_ digest: Digest, size: Int64?) async throws(StoreError) -> IngestWriter {
-        if let kept = partials.take(digest) {
-            if kept.size == size, let writer = try await resume(kept) { return writer }
-            await partials.remove(kept)
+        try await told { () async throws(StoreError) in
+            try checkDisk()
+            if let kept = partials.take(digest) {
+                if kept.size == size, let writer = try await resume(kept) { return writer }
+                await partials.remove(kept)
+            }
+            return try await begin(digest, size: size)
         }
-        return try await begin(digest, size: size)
     }
 
     /// Begins a blob's file anew.
     func begin(_ digest: Digest, size: Int64?) async throws(StoreError) -> IngestWriter {
         let reservation = try await evictor.reserve(size ?? Reservation.step)
         let path = layout.ingest(nextID())
-        return try await DiskQueue.run { () throws(StoreError) in
+        return try await DiskQueue.run { [health] () throws(StoreError) in
             let ingest = try Ingest.create(path, size: size)
-            return try IngestWriter(ingest, digest: digest, announced: size, reservation: reservation)
+            return try IngestWriter(
+                ingest, digest: digest, announced: size, reservation: reservation, health: health)
         }
     }
 
-    /// Begins a file for what there is no room for: it has no name, at most `window` bytes of it stand ahead of the
-    /// slowest follower, and nothing of it will be committed. Where not one block is to be had it is in memory.
+    /// A disk that has failed is not tried by every fill, but by `Upkeep`: a fill that has begun to write cannot be
+    /// moved elsewhere, and its clients would pay for the trial.
+    func checkDisk() throws(StoreError) {
+        if health.has(.disk) { throw .io(operation: "write", path: layout.root, errno: EIO) }
+    }
+
+    /// What fails here is told where people look for it.
+    func told<Value: Sendable>(
+        _ body: () async throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        do throws(StoreError) {
+            return try await body()
+        } catch {
+            health.met(error)
+            throw error
+        }
+    }
+
+    /// Begins a file for what cannot be kept: it has no name, at most `window` bytes of it stand ahead of the slowest
+    /// follower, and nothing of it will be committed. Where not one block is to be had, or the disk fails, it is in
+    /// memory.
     package func passing(_ digest: Digest, size: Int64?) async throws(StoreError) -> IngestWriter {
-        for window in Self.windows {
+        for window in health.has(.disk) ? [] : Self.windows {
             let reservation: Reservation
             do throws(StoreError) {
                 reservation = try await evictor.reserve(min(window, size ?? window))
@@ -50,18 +74,19 @@ extension ContentStore {
             }
             let path = layout.ingest(nextID())
             do throws(StoreError) {
-                return try await DiskQueue.run { () throws(StoreError) in
+                return try await DiskQueue.run { [health] () throws(StoreError) in
                     let ingest = try Ingest.createNameless(path)
                     return try IngestWriter(
-                        ingest, digest: digest, announced: size, reservation: reservation, window: window)
+                        ingest, digest: digest, announced: size, reservation: reservation, health: health,
+                        window: window)
                 }
-            } catch .noSpace {
-                break  // a disk without room for a name
+            } catch {
+                break  // a disk without room for a name, or one that fails
             }
         }
         let ingest = try Ingest.createInMemory("wharf-passing")
         return try IngestWriter(
-            ingest, digest: digest, announced: size, reservation: Reservation(0, of: capacity),
+            ingest, digest: digest, announced: size, reservation: Reservation(0, of: capacity), health: health,
             window: Self.windowInMemory)
     }
 
@@ -76,10 +101,10 @@ extension ContentStore {
         let path = layout.ingest(kept.file)
         do throws(StoreError) {
             let reservation = try await evictor.reserve(max(0, onDisk(kept.size) - kept.allocated))
-            let writer = try await DiskQueue.run { () throws(StoreError) in
+            let writer = try await DiskQueue.run { [health] () throws(StoreError) in
                 let ingest = try Ingest.reopen(path, extents: kept.extents, size: kept.size)
                 return try IngestWriter(
-                    ingest, digest: kept.digest, announced: kept.size, reservation: reservation,
+                    ingest, digest: kept.digest, announced: kept.size, reservation: reservation, health: health,
                     resumed: kept.extents)
             }
             reservation.takeOver(partial: kept.allocated)

@@ -3,6 +3,7 @@
 import Glibc
 import Logging
 import OCI
+import Synchronization
 
 /// The directory itself is the lock: it goes with the process, however that ends, and with an opening that fails
 /// half-way.
@@ -30,38 +31,32 @@ extension ContentStore {
     /// In the place of an upstream's name: who brought an adopted file is not known, so no naming manifest shows it.
     private static let nobody = ""
 
-    /// A damaged database is moved aside and a new one begun: a cache may forget what things were called, it may not
-    /// refuse to start. The files are adopted again by `reconcile`. One that only cannot be had now (a full disk, no
-    /// permission) is left alone.
-    ///
-    /// - Returns: the database and the bytes on disk that it says are committed. Counting them reads every row, so
-    ///   that damage among them shows here.
-    static func openDatabase(
-        _ layout: DiskLayout, at now: Int64, logger: Logger
-    ) throws(StoreError) -> (MetadataDatabase, committed: Int64) {
-        do throws(MetadataDatabase.OpeningFailure) {
-            return try MetadataDatabase.opened(layout.metadata)
+    /// Files that no row knows (a kill between rename and row, a lost database): hashed, and adopted or quarantined.
+    /// Missing files are found when they are opened. What is unknown counts at once, so that the bounds hold meanwhile;
+    /// hashing it is slow on purpose, a file at a time, and never in a client's way. While one runs, another does
+    /// nothing.
+    package func reconcile() async throws(StoreError) {
+        if isReconciling.exchange(true, ordering: .relaxed) { return }
+        defer { isReconciling.store(false, ordering: .relaxed) }
+        mustReconcile.store(false, ordering: .relaxed)
+        do throws(StoreError) {
+            try await adoptUnknown()
         } catch {
-            guard error.isDamage else { throw error.reason }
-            let aside = layout.damagedMetadata(now)
-            logger.error(
-                "the metadata database cannot be used and was moved aside; a new one is begun",
-                metadata: ["error": "\(error.reason)", "aside": "\(aside)"])
-        }
-        // One is kept for whoever wants to know why.
-        for name in names(in: layout.root) where name.hasPrefix(DiskLayout.damaged) { unlink("\(layout.root)/\(name)") }
-        for suffix in ["", "-wal", "-shm"] { rename(layout.metadata + suffix, layout.damagedMetadata(now) + suffix) }
-        do throws(MetadataDatabase.OpeningFailure) {
-            return try MetadataDatabase.opened(layout.metadata)
-        } catch {
-            throw error.reason
+            mustReconcile.store(true, ordering: .relaxed)
+            throw error
         }
     }
 
-    /// Files that no row knows (a kill between rename and row, a lost database): hashed, and adopted or quarantined.
-    /// Missing files are found when they are opened. What is unknown counts at once, so that the bounds hold meanwhile;
-    /// hashing it is slow on purpose, a file at a time, and never in a client's way.
-    package func reconcile() async throws(StoreError) {
+    /// The database was begun anew: what it said is committed is so many bytes of files that no row knows.
+    func lostRows() {
+        capacity.change {
+            $0.unknown += $0.committed
+            $0.committed = 0
+        }
+        mustReconcile.store(true, ordering: .relaxed)
+    }
+
+    private func adoptUnknown() async throws(StoreError) {
         var unknown: [(digest: Digest, size: Int64)] = []
         for algorithm in Digest.Algorithm.allCases {
             for shard in names(in: "\(layout.blobs)/\(algorithm.name)") {
@@ -115,7 +110,7 @@ extension ContentStore {
 
 extension BlobFile {
     /// Whether the path still leads to this very file.
-    fileprivate func isStill(at path: String) throws(StoreError) -> Bool {
+    func isStill(at path: String) throws(StoreError) -> Bool {
         let descriptor = try duplicate()
         defer { Glibc.close(descriptor) }
         var (mine, there) = (stat(), stat())

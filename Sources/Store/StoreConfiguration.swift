@@ -26,6 +26,9 @@ package struct StoreConfiguration: Sendable {
     package var lowWatermark: Double = 0.90
     /// How long what a served manifest names is safe from eviction; zero: off.
     package var lease: Duration = .seconds(15 * 60)
+    /// Of the bytes that stored blobs are served with, how many are read and hashed again beside that, 0...1; manifests
+    /// always are.
+    package var verifyRate: Double = 0.01
     /// Whether an operator wants this image kept for ever.
     package var isPinned: @Sendable (_ repository: Repository, _ tag: String) -> Bool = { _, _ in false }
 

@@ -1,5 +1,6 @@
 // Why the store could not do what it was asked.
 
+import Glibc
 package import OCI
 
 package enum StoreError: Error, Equatable, Sendable {
@@ -17,6 +18,13 @@ package enum StoreError: Error, Equatable, Sendable {
     case inUse(root: String)
     /// The ingest was already committed or given up.
     case ended
+}
+
+extension StoreError {
+    /// The medium does not give back what was written to it: another try would not help.
+    var isUnreadable: Bool {
+        if case .io(_, _, EIO) = self { true } else { false }
+    }
 }
 
 extension StoreError: CustomStringConvertible {

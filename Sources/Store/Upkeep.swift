@@ -4,6 +4,7 @@ import Glibc
 import Logging
 import OCI
 import ServiceLifecycle
+import Synchronization
 
 /// Runs until the program stops; what is in memory is written down last of all.
 package struct Upkeep: Service {
@@ -35,20 +36,29 @@ package struct Upkeep: Service {
 
     package func run() async throws {
         await cancelWhenGracefulShutdown {
-            async let reconciled: Void = attempt("reconcile") { () async throws(StoreError) in
-                try await store.reconcile()
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await reconcile() }
+                await attempt("pin") { () async throws(StoreError) in try await store.applyPins() }
+                // The sleep fails only when it is cancelled, which is the end.
+                while (try? await clock.sleep(for: interval)) != nil {
+                    await turn()
+                    if store.mustReconcile.load(ordering: .relaxed) { group.addTask { await reconcile() } }
+                }
+                await group.waitForAll()
             }
-            await attempt("pin") { () async throws(StoreError) in try await store.applyPins() }
-            // The sleep fails only when it is cancelled, which is the end.
-            while (try? await clock.sleep(for: interval)) != nil { await turn() }
-            await reconciled
         }
         await beforeEnd()
         await turn()
         store.close()
     }
 
+    /// At start, and again after the rows were lost. Beside the turns: hashing may take hours.
+    private func reconcile() async {
+        await attempt("reconcile") { () async throws(StoreError) in try await store.reconcile() }
+    }
+
     private func turn() async {
+        await store.recover()
         await attempt("write down uses") { () async throws(StoreError) in
             try await store.writeDown(totals: totals(), memos: memos())
         }
@@ -60,7 +70,8 @@ package struct Upkeep: Service {
         do throws(StoreError) {
             try await body()
         } catch {
-            store.logger.error("could not \(what)", metadata: ["error": "\(error)"])
+            // A database that does not answer has been told of, once.
+            store.logger.debug("could not \(what)", metadata: ["error": "\(error)"])
         }
     }
 }
@@ -76,10 +87,12 @@ package struct StorageFigures: Sendable {
 }
 
 extension ContentStore {
-    package func figures() async throws(StoreError) -> StorageFigures {
+    package func figures() async -> StorageFigures {
         let evicted = await evictor.evicted
         return StorageFigures(
-            ledger: capacity.snapshot, free: capacity.free, stored: try await database.figures(),
+            ledger: capacity.snapshot, free: capacity.free,
+            // Of a database that is away nothing is known.
+            stored: (try? await database.figures()) ?? StoredFigures(),
             evictedBlobs: evicted.blobs, evictedBytes: evicted.bytes, quarantined: quarantine.content.files)
     }
 
@@ -89,8 +102,8 @@ extension ContentStore {
         (try? await database.answer()) != nil
     }
 
-    /// The totals of earlier runs.
-    package func totals() throws(StoreError) -> [String: Int64] { try database.totals() }
+    /// The totals of earlier runs, as far as the database is to be had.
+    package func totals() -> [String: Int64] { (try? database.totals()) ?? [:] }
 
     package func applyPins() async throws(StoreError) { try await database.pin(configuration.isPinned) }
 
@@ -101,7 +114,7 @@ extension ContentStore {
         var totals = totals
         let evicted = await evictor.evicted
         if evicted.blobs > 0 { (totals[Self.evictedBlobs], totals[Self.evictedBytes]) = evicted }
-        try await database.record(uses.takeAll())
+        try await uses.write(to: database)
         try await database.save(totals: totals)
         try await database.save(memos: memos)
         await database.truncateLog()

@@ -33,7 +33,7 @@ struct Composition {
 
         // Mind
         let environment = ProcessInfo.processInfo.environment
-        let memos = try store.memos()
+        let memos = store.memos()
         let upstreams = try configuration.upstreams.map { upstream in
             let registry = UpstreamRegistry(
                 try UpstreamConfiguration(upstream, environment: environment), transport: transport, clock: clock,
@@ -47,7 +47,7 @@ struct Composition {
             logger.warning("a proxy of the environment is not used", metadata: ["reason": "\(mistake)"])
         }
         let hosted = HostedNames([])
-        let statistics = Statistics(saved: try store.totals())
+        let statistics = Statistics(saved: store.totals())
         let cache = PullThroughCache(
             store: store,
             directory: UpstreamDirectory(

@@ -134,8 +134,8 @@ import Testing
                 try await scene.cache.blob(blob.digest, in: Scene.alpine)
             }
             guard case .unusable = refused?.error else { return #expect(Bool(false), "\(String(describing: refused))") }
-            #expect(try await scene.figures().storage.quarantined == 1)
-            #expect(try await scene.figures().storage.blobs == 0)
+            #expect(await scene.figures().storage.quarantined == 1)
+            #expect(await scene.figures().storage.blobs == 0)
             #expect(try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes() == blob.bytes)
         }
     }
@@ -152,7 +152,7 @@ import Testing
             await #expect(throws: BlobReader.Broken.self) { _ = try await reader.bytes() }
             #expect(reader.peek().available <= 1_000_000 - 65_536)
             await scene.cache.settle()
-            #expect(try await scene.figures().storage.blobs == 0)
+            #expect(await scene.figures().storage.blobs == 0)
             #expect(try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes() == blob.bytes)
         }
     }

@@ -49,7 +49,7 @@ private func part(_ range: ClosedRange<Int64>) -> PullThroughCache.RangeReading 
             #expect(asked.count == cuts.count + 1)
             #expect(asked.first?.range == nil)
             #expect(asked.dropFirst().allSatisfy { $0.range != nil })
-            #expect(try await scene.figures().totals.fromUpstream == 1_000_000)
+            #expect(await scene.figures().totals.fromUpstream == 1_000_000)
         }
     }
 
@@ -152,13 +152,13 @@ private func part(_ range: ClosedRange<Int64>) -> PullThroughCache.RangeReading 
             await #expect(throws: BlobReader.Broken.self) { _ = try await reader.bytes() }
             await time.end()
             await scene.cache.settle()
-            #expect(try await scene.figures().storage.partial >= 2_000_000)
+            #expect(await scene.figures().storage.partial >= 2_000_000)
             scene.stub.heal()
             scene.stub.clearLog()
             #expect(try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes() == blob.bytes)
             #expect(scene.stub.log.requests("\(blob.digest)", method: "GET").map(\.range) == ["bytes=2000000-"])
             await scene.cache.settle()
-            #expect(try await scene.figures().storage.partial == 0)
+            #expect(await scene.figures().storage.partial == 0)
         }
     }
 }
@@ -185,7 +185,7 @@ private func part(_ range: ClosedRange<Int64>) -> PullThroughCache.RangeReading 
                 _ = try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes()
             }
             await scene.cache.settle()
-            let storage = try await scene.figures().storage
+            let storage = await scene.figures().storage
             #expect(storage.blobs == 0 && storage.partial == 0)
             scene.stub.heal()
             #expect(try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes() == blob.bytes)
@@ -246,7 +246,7 @@ private func part(_ range: ClosedRange<Int64>) -> PullThroughCache.RangeReading 
             await scene.cache.settle()
             await time.end()
             #expect(try await scene.blob(blob.digest, in: Scene.alpine).status == .hit)
-            #expect(try await scene.figures().totals.fromUpstream == 5_000_000)
+            #expect(await scene.figures().totals.fromUpstream == 5_000_000)
         }
     }
 
@@ -300,7 +300,7 @@ private func part(_ range: ClosedRange<Int64>) -> PullThroughCache.RangeReading 
             }
             await scene.cache.settle()
             gate.open()
-            #expect(try await scene.figures().storage.blobs == 0)
+            #expect(await scene.figures().storage.blobs == 0)
             #expect(try await scene.blob(blob.digest, in: Scene.alpine).reader.bytes() == blob.bytes)
             let ranges = scene.stub.log.requests("\(blob.digest)", method: "GET").map(\.range)
             #expect(ranges.count == 2 && ranges.last??.hasPrefix("bytes=") == true, "\(ranges)")
@@ -320,7 +320,7 @@ private func part(_ range: ClosedRange<Int64>) -> PullThroughCache.RangeReading 
                 #expect(try await scene.blob(large.digest, in: Scene.alpine).reader.bytes() == large.bytes)
                 await scene.cache.settle()
             }
-            #expect(try await scene.figures().storage.blobs == 1)
+            #expect(await scene.figures().storage.blobs == 1)
             #expect(scene.asked("\(large.digest)", "GET") == 2)
             #expect(try await scene.blob(small.digest, in: Scene.alpine).status == .hit)
         }
@@ -361,7 +361,7 @@ private func part(_ range: ClosedRange<Int64>) -> PullThroughCache.RangeReading 
                 #expect(bytes == Array(large.bytes[15_000_000...15_100_000]))
             }
             await scene.cache.settle()
-            #expect(try await scene.figures().totals.fromUpstream < 300_000)
+            #expect(await scene.figures().totals.fromUpstream < 300_000)
         }
     }
 }

@@ -69,7 +69,7 @@ private let tag = Tag("1.0")!  // a literal of the grammar
                 try await scene.cache.manifest(.digest(manifest.digest), in: Scene.alpine)
             }
             guard case .unusable = refused?.error else { return #expect(Bool(false), "\(String(describing: refused))") }
-            #expect(try await scene.figures().storage.manifests == 0)
+            #expect(await scene.figures().storage.manifests == 0)
         }
     }
 

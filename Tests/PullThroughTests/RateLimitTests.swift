@@ -27,8 +27,8 @@ private let tag = Tag("1.0")!  // a literal of the grammar
             let image = scene.stub.add(builder.image(), to: "library/alpine", tag: "1.0")
             scene.stub.inject(Self.spent, into: "/manifests/", times: 2)
             _ = try await scene.manifest(.tag(tag), in: Scene.alpine)
-            #expect(try await scene.figures().endpoints[0].rateLimit?.remaining == 0)
-            #expect(try await scene.figures().endpoints[0].isSpent == true)
+            #expect(await scene.figures().endpoints[0].rateLimit?.remaining == 0)
+            #expect(await scene.figures().endpoints[0].isSpent == true)
             scene.wall.advance(by: .seconds(61))
             scene.stub.clearLog()
             try await body(scene, image)
@@ -65,7 +65,7 @@ private let tag = Tag("1.0")!  // a literal of the grammar
             scene.clock.advance(by: .seconds(60))
             #expect(try await scene.manifest(.tag(tag), in: Scene.alpine).content.digest == newer.manifest.digest)
             #expect(scene.asked("/manifests/", "GET") == 1)
-            #expect(try await scene.figures().endpoints[0].isSpent == false)
+            #expect(await scene.figures().endpoints[0].isSpent == false)
         }
     }
 
@@ -123,7 +123,7 @@ private let tag = Tag("1.0")!  // a literal of the grammar
         try await run { (scene: Scene, _: TestImage) async throws in
             scene.stub.inject(.status(304), into: "/manifests/")
             #expect(try await scene.manifest(.tag(tag), in: Scene.alpine).status.isUnchanged)
-            #expect(try await scene.figures().endpoints[0].isSpent == false)
+            #expect(await scene.figures().endpoints[0].isSpent == false)
         }
     }
 

@@ -117,7 +117,7 @@ struct Scene {
         try await cache.manifest(reference, in: repository)
     }
 
-    func figures() async throws -> Figures { try await cache.figures() }
+    func figures() async -> Figures { await cache.figures() }
 
     /// What people were told, from the start.
     func told() -> [Event] {

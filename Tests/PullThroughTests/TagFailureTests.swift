@@ -180,10 +180,10 @@ private let tag = Tag("1.0")!  // a literal of the grammar
             scene.stub.inject(.status(429, fields: [("Retry-After", "300")]), into: "manifests/", times: 1)
             #expect(try await pull(scene, 1)?.status.isStale == true)
             scene.wall.set(by: .seconds(-43_200))
-            #expect(try await scene.figures().endpoints[0].isSpent)
+            #expect(await scene.figures().endpoints[0].isSpent)
             scene.wall.advance(by: .seconds(300))
             #expect(try await pull(scene, 1)?.status.isUnchanged == true)
-            #expect(try await !scene.figures().endpoints[0].isSpent)
+            #expect(await !scene.figures().endpoints[0].isSpent)
         }
     }
 }

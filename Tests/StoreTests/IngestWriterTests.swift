@@ -19,7 +19,8 @@ import Testing
     private func writer(_ digest: Digest, announced: Int64?) throws -> IngestWriter {
         let reservation = try #require(capacity.reserve(announced ?? Reservation.step))
         let ingest = try Ingest.create(directory.path("ingest"), size: announced)
-        return try IngestWriter(ingest, digest: digest, announced: announced, reservation: reservation)
+        return try IngestWriter(
+            ingest, digest: digest, announced: announced, reservation: reservation, health: .quiet)
     }
 
     private func feed(_ bytes: some Collection<UInt8>, to stage: Stage) throws -> Stage.Uptake {

@@ -74,7 +74,7 @@ import Testing
         let ingest = try Ingest.reopen(path, extents: extents, size: size)
         let writer = try IngestWriter(
             ingest, digest: Unfinished.digest, announced: size, reservation: try #require(capacity.reserve(size)),
-            resumed: extents)
+            health: .quiet, resumed: extents)
         #expect(!writer.isLagging {})
         await writer.hashRests()
         #expect(writer.hashed == size / 2, "though nobody wrote")

@@ -43,7 +43,7 @@ private let own: Int64 = 64 << 10
             #expect(store.capacity.snapshot.reserved == promised)
             let descriptor = try writer.duplicate()
             defer { close(descriptor) }
-            #expect(try taken(descriptor) == 0, "nothing is taken beforehand")
+            #expect(try taken(descriptor) <= 4096, "no more than shows that the disk takes anything")
             #expect(try name(descriptor).contains(place))
             #expect(names(in: scene.layout.ingest).isEmpty, "a kill leaves nothing of it")
         }

@@ -1,7 +1,9 @@
 // Killed at any moment, started again: files right, no litter, counts agree; and it starts whatever it finds.
 
 import Foundation
+import GRDB
 import OCI
+import Synchronization
 import TestSupport
 import Testing
 
@@ -178,15 +180,115 @@ import Testing
         }
     }
 
-    @Test func `a database that cannot be opened for another reason is left where it is`() async throws {
-        try await scene.life { _ in }
-        unlink(scene.layout.metadata)
+    @Test func `a database that cannot be opened for another reason is left, and had again when it can be`() async throws {
+        let mine = try repository("library/mine")
+        let digest = try await scene.life { store in try await store.put(seeded(1, 5000), linkedTo: [mine]) }
+        let away = scene.layout.metadata + ".away"
+        rename(scene.layout.metadata, away)
         try makeDirectory(scene.layout.metadata)
-        #expect(throws: StoreError.self) { _ = try scene.open() }
+        try await scene.life { store in
+            #expect(!store.database.isOpen)
+            #expect(store.amiss.count == 1 && store.amiss[0].contains("database"))
+            #expect(store.totals().isEmpty)
+            #expect(await store.figures().stored == StoredFigures())
+            await #expect(throws: StoreError.self) { try await store.knowledge(of: digest, in: mine) }
+            await #expect(throws: StoreError.self) { try await store.put(seeded(2, 5000)) }
+            await store.recover()
+            #expect(!store.database.isOpen)
+            rmdir(scene.layout.metadata)
+            rename(away, scene.layout.metadata)
+            await store.recover()
+            #expect(store.amiss.isEmpty)
+            #expect(try await store.knowledge(of: digest, in: mine).isAnswered)
+            try await scene.expectLaws(store)
+        }
         #expect(names(in: scene.root).filter { $0.contains("damaged") }.isEmpty)
-        // And the directory is free for the next try, in this process too.
-        rmdir(scene.layout.metadata)
-        try await scene.life { store in try await scene.expectLaws(store) }
+    }
+
+    @Test func `a newer program's database is refused with what to do, and not touched`() async throws {
+        try await scene.life { store in _ = try await store.put(seeded(1, 10)) }
+        let pool = try DatabasePool(path: scene.layout.metadata)
+        try await pool.write { db in
+            try db.execute(sql: "INSERT INTO grdb_migrations (identifier) VALUES ('from the future')")
+        }
+        try pool.close()
+        let error = #expect(throws: StoreError.self) { _ = try scene.open() }
+        #expect("\(try #require(error))".contains("newer wharf: run that one, or move the file away"))
+        let after = try DatabaseQueue(path: scene.layout.metadata)
+        #expect(try await after.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM blob") } == 1)
+        #expect(names(in: scene.root).filter { $0.contains("damaged") }.isEmpty)
+    }
+
+    @Test func `one that another program holds is waited for, not moved aside`() async throws {
+        let digest = try await scene.life { store in try await store.put(seeded(1, 5000)) }
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(1)
+        configuration.allowsUnsafeTransactions = true
+        let shell = try DatabaseQueue(path: scene.layout.metadata, configuration: configuration)
+        try await shell.writeWithoutTransaction { db in
+            try db.execute(sql: "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; DELETE FROM total")
+        }
+        try await scene.life { store in
+            #expect(!store.database.isOpen)
+            #expect(store.amiss.first?.contains("held by another program") == true)
+            try await shell.writeWithoutTransaction { db in try db.execute(sql: "ROLLBACK") }
+            try shell.close()
+            await store.recover()
+            #expect(try await store.isStored(digest))
+            try await scene.expectLaws(store)
+        }
+    }
+
+    /// Whoever comes first meets it, and gets the error.
+    private func meetDamage(_ store: ContentStore, _ mine: Repository) async {
+        await withTaskGroup(of: Void.self) { group in
+            for number in 0..<10 as Range<UInt64> {
+                group.addTask {
+                    guard let tag = OCI.Tag("v1") else { return }
+                    _ = try? await store.tag(tag, of: mine)
+                    _ = try? await store.put(seeded(100 + number, 3000), linkedTo: [mine])
+                    _ = try? await store.putManifest(naming: [Digest.of([1])], in: mine, note: "\(number)")
+                }
+            }
+        }
+    }
+
+    /// Zeroes are no page of a database. Which page a table begins with is the schema's word.
+    @Test(arguments: ["tag", "link", "child"]) func `damage that shows only in use begins it anew, once`(
+        _ table: String
+    ) async throws {
+        let mine = try repository("library/mine")
+        let layer = seeded(4, 70_000)
+        try await scene.life { store in
+            try await store.put(layer, linkedTo: [mine])
+            try await store.putManifest(naming: [Digest.of(layer)], in: mine, tag: try tag("v1"))
+            await store.database.truncateLog()
+        }
+        let queue = try DatabaseQueue(path: scene.layout.metadata)
+        let (page, size) = try await queue.read { db in
+            (
+                try Int.fetchOne(db, sql: "SELECT rootpage FROM sqlite_master WHERE name = ?", arguments: [table]) ?? 0,
+                try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 0
+            )
+        }
+        try queue.close()
+        let file = try #require(FileHandle(forUpdatingAtPath: scene.layout.metadata))
+        try file.seek(toOffset: UInt64((page - 1) * size))
+        file.write(Data(repeating: 0, count: size))
+        try file.close()
+        try await scene.life { store in
+            await meetDamage(store, mine)
+            let asides = names(in: scene.root).filter { $0.hasPrefix(DiskLayout.damaged) }
+            #expect(asides.count { !$0.hasSuffix("-wal") && !$0.hasSuffix("-shm") } == 1)
+            let mustReconcile = store.mustReconcile.load(ordering: .relaxed)
+            #expect(mustReconcile)
+            #expect(store.capacity.snapshot.used >= 70_000, "what no row knows is counted")
+            try await store.reconcile()
+            #expect(try await store.bytes(of: Digest.of(layer)) == layer)
+            _ = try await store.put(seeded(7, 100), linkedTo: [mine])
+            #expect(store.amiss.isEmpty)
+            try await scene.expectLaws(store)
+        }
     }
 
     @Test func `files without rows are adopted if they are what they are called, else quarantined`() async throws {
@@ -215,7 +317,7 @@ import Testing
                 try Data([1]).write(to: URL(fileURLWithPath: "\(scene.layout.blobs)/\(path)"))
             }
             try await store.reconcile()
-            #expect(try await store.figures().stored == StoredFigures())
+            #expect(await store.figures().stored == StoredFigures())
             #expect(store.capacity.snapshot.committed == 0)
         }
     }

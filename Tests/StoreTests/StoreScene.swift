@@ -72,6 +72,10 @@ func tag(_ text: String) throws -> OCI.Tag {
     return try #require(tag)
 }
 
+extension StoreHealth {
+    static var quiet: StoreHealth { StoreHealth(root: "", logger: Logger(label: "store") { _ in SwiftLogNoOpLogHandler() }) }
+}
+
 /// A data directory that may be opened again and again.
 final class StoreScene: Sendable {
     let directory: TemporaryDirectory

@@ -13,16 +13,12 @@ struct MetricsHandler: Sendable {
     let uptime: @Sendable () -> Double
 
     func respond() async -> Response {
-        do throws(PullThroughError) {
-            var text = MetricsText()
-            write(try await cache.figures(), to: &text)
-            return Response(
-                status: .ok,
-                fields: [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"],
-                body: .bytes(Array(text.lines.utf8)))
-        } catch {
-            return ErrorMapping.response(.internalServerError, .unknown, error.message)
-        }
+        var text = MetricsText()
+        write(await cache.figures(), to: &text)
+        return Response(
+            status: .ok,
+            fields: [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"],
+            body: .bytes(Array(text.lines.utf8)))
     }
 
     private func write(_ figures: Figures, to text: inout MetricsText) {

@@ -14,19 +14,15 @@ struct StatisticsHandler: Sendable {
     let uptime: @Sendable () -> Double
 
     func respond() async -> Response {
-        do throws(PullThroughError) {
-            let figures = try await cache.figures()
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            encoder.keyEncodingStrategy = .convertToSnakeCase
-            // Every value is a number, a string or a flag: there is nothing in it that cannot be encoded.
-            let bytes = (try? encoder.encode(StatisticsDocument(figures, version: version, uptime: uptime()))) ?? Data()
-            return Response(
-                status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"],
-                body: .bytes(Array(bytes)))
-        } catch {
-            return ErrorMapping.response(.internalServerError, .unknown, error.message)
-        }
+        let figures = await cache.figures()
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        // Every value is a number, a string or a flag: there is nothing in it that cannot be encoded.
+        let bytes = (try? encoder.encode(StatisticsDocument(figures, version: version, uptime: uptime()))) ?? Data()
+        return Response(
+            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"],
+            body: .bytes(Array(bytes)))
     }
 }
 

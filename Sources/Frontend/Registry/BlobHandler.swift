@@ -115,7 +115,7 @@ struct TrafficObserver: ResponseObserver {
     let reader: BlobReader?
 
     func sent(_ bytes: Int64) { statistics.sent(bytes, of: repository, asTheyCame: asTheyCame) }
-    func ended(_ ending: ResponseEnding) {}
+    func ended(_ ending: ResponseEnding) { if ending == .broken { reader?.broke() } }
 }
 
 extension FileView.Ending {

@@ -8,11 +8,13 @@ struct Ingest: ~Copyable {
     private let descriptor: CInt
     private var isNamed: Bool
 
-    /// Makes the file and, where its size is known, takes its blocks at once.
+    /// Makes the file and, where its size is known, takes its blocks at once. Its first byte is written, so that a disk
+    /// that takes none is found out before any client is promised anything.
     static func create(_ path: String, size: Int64?) throws(StoreError) -> Ingest {
         let descriptor = try system("open", path) { open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644) }
         let ingest = Ingest(path: path, descriptor: descriptor, isNamed: true)
         try allocate(descriptor, size: size ?? 0, path: path)
+        if size != 0 { try withUnsafeBytes(of: UInt8(0)) { (byte) throws(StoreError) in try ingest.write(byte, at: 0) } }
         return ingest
     }
 
@@ -95,7 +97,13 @@ struct Ingest: ~Copyable {
         if try makeDirectory(directory) { try syncDirectory(parent) }
         try system("rename", path) { rename(path, name) }
         isNamed = false
-        try syncDirectory(directory)
+        do throws(StoreError) {
+            try syncDirectory(directory)
+        } catch {
+            // It may be there after a power cut or not; for this run it is not.
+            unlink(name)
+            throw error
+        }
     }
 
     /// Moves the file to where it may be looked at and is never served.

@@ -44,6 +44,7 @@ package final class IngestWriter: Sendable {
 
     let state: Mutex<State>
     let reservation: Reservation
+    private let health: StoreHealth
     let path: String
     /// For reading back and for syncing beside the writing.
     let readBack: CInt
@@ -52,12 +53,13 @@ package final class IngestWriter: Sendable {
     ///   - resumed: what of the file is written already. It is hashed at once, beside what more comes.
     ///   - window: of a file without a name, that is passing from the start.
     init(
-        _ ingest: consuming Ingest, digest: Digest, announced: Int64?, reservation: Reservation,
+        _ ingest: consuming Ingest, digest: Digest, announced: Int64?, reservation: Reservation, health: StoreHealth,
         resumed: Extents = Extents(), window: Int64? = nil
     ) throws(StoreError) {
         self.digest = digest
         self.announced = announced
         self.reservation = reservation
+        self.health = health
         self.resumed = resumed
         path = ingest.path
         readBack = try ingest.duplicate()
@@ -92,7 +94,12 @@ package final class IngestWriter: Sendable {
             let range = max(offset, state.released)..<max(end, state.released)
             for gap in state.extents.gaps(in: range) {
                 let part = bytes[Int(gap.lowerBound - offset)..<Int(gap.upperBound - offset)]
-                try state.ingest?.write(UnsafeRawBufferPointer(rebasing: part), at: gap.lowerBound)
+                do throws(StoreError) {
+                    try state.ingest?.write(UnsafeRawBufferPointer(rebasing: part), at: gap.lowerBound)
+                } catch {
+                    if case .io = error { health.met(error) }
+                    throw error
+                }
             }
             state.extents.insert(range)
             let startHash = state.hashed < state.prefix && !state.isHashing

@@ -50,13 +50,14 @@ struct Quarantine: Sendable {
         }
     }
 
-    /// `came`: nanoseconds; the rename hither is what last changed the inode, while a stored file's content may be old.
+    /// `size`: bytes on the disk. `came`: nanoseconds; the rename hither is what last changed the inode, while a stored file's content may be old.
     private func listed() -> [(path: String, size: Int64, came: Int)] {
         names(in: layout.quarantine).compactMap { name in
             let path = "\(layout.quarantine)/\(name)"
             var status = stat()
             guard stat(path, &status) == 0 else { return nil }
-            return (path, Int64(status.st_size), status.st_ctim.tv_sec * 1_000_000_000 + status.st_ctim.tv_nsec)
+            let size = max(onDisk(Int64(status.st_size)), Int64(status.st_blocks) * 512)
+            return (path, size, status.st_ctim.tv_sec * 1_000_000_000 + status.st_ctim.tv_nsec)
         }
     }
 }

@@ -76,13 +76,14 @@ actor Evictor {
     }
 
     /// Whether evicting all that may go would be enough: nothing goes for what then does not fit all the same.
-    private func canMakeRoom(for size: Int64) async -> Bool {
+    func canMakeRoom(for size: Int64) async -> Bool {
+        guard size <= capacity.snapshot.limit else { return false }
         do throws(StoreError) {
-            try await database.record(uses.takeAll())
+            await noteUses()
             let evictable = try await database.evictableBytes(at: now(), lease: lease) + partials.bytes
             return capacity.snapshot.shortfall(for: onDisk(size), free: capacity.free) <= evictable
         } catch {
-            logger.error("cannot tell what may be evicted", metadata: ["error": "\(error)"])
+            logger.debug("cannot tell what may be evicted", metadata: ["error": "\(error)"])
             return false
         }
     }
@@ -93,7 +94,7 @@ actor Evictor {
         do throws(StoreError) {
             while true {
                 // Again before each batch: a manifest served during a long pass leases what it names.
-                try await database.record(uses.takeAll())
+                await noteUses()
                 let excess = goal(capacity.snapshot, capacity.free)
                 guard excess > 0 else { break }
                 if await partials.removeOldest() { continue }
@@ -109,6 +110,15 @@ actor Evictor {
         logger.info("evicted", metadata: ["blobs": "\(gone.blobs)", "bytes": "\(gone.bytes)"])
     }
 
+    /// On a full disk they cannot be written down, and making room matters more than who was used last.
+    private func noteUses() async {
+        do throws(StoreError) {
+            try await uses.write(to: database)
+        } catch {
+            logger.debug("uses could not be written down", metadata: ["error": "\(error)"])
+        }
+    }
+
     /// One batch: gates by try, files out of sight, rows away in one transaction, gates open, files unlinked.
     private func evictBatch(atLeast bytes: Int64) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
         var held: [MetadataDatabase.Candidate] = []
@@ -120,21 +130,31 @@ actor Evictor {
         }
         guard !held.isEmpty else { return (0, 0) }
         let moves = held.map { (from: layout.blob($0.digest), to: nextTrash()) }
-        var failure: StoreError?
-        do throws(StoreError) {
-            defer { for candidate in held { gate.leave(candidate.digest) } }
-            // A file that is not there is as good as moved: its row goes all the same.
-            try await DiskQueue.run { () throws(StoreError) in for move in moves { rename(move.from, move.to) } }
-            try await database.forget(held.map(\.digest))
-            capacity.change { [freed] in $0.committed -= freed }
-        } catch {
-            failure = error
+        defer { for candidate in held { gate.leave(candidate.digest) } }
+        try await DiskQueue.run { () throws(StoreError) in
+            for move in moves {
+                // A file that is not there is as good as moved: its row goes all the same. One for which the full
+                // directory has no room goes at once.
+                if rename(move.from, move.to) != 0, errno == ENOSPC || errno == EDQUOT { unlink(move.from) }
+            }
         }
-        // Also if the rows could not go (a full disk is no place for a transaction): that makes the room to forget
-        // them in, and a row without a file is found out when it is opened.
-        try await DiskQueue.run { () throws(StoreError) in for move in moves { unlink(move.to) } }
-        if let failure { throw failure }
+        do throws(StoreError) {
+            try await database.forget(held.map(\.digest))
+            await remove(moves.map(\.to))
+        } catch {
+            // A full disk is no place for a transaction: the files make the room to forget them in. A row without a
+            // file is found out when it is opened.
+            await remove(moves.map(\.to))
+            try await database.forget(held.map(\.digest))
+        }
+        // Not below nothing: the rows may have been lost meanwhile, and what was committed counts as unknown then.
+        capacity.change { [freed] in $0.committed = max(0, $0.committed - freed) }
         return (Int64(held.count), freed)
+    }
+
+    private func remove(_ paths: [String]) async {
+        // It throws nothing.
+        try? await DiskQueue.run { () throws(StoreError) in for path in paths { unlink(path) } }
     }
 
     private func nextTrash() -> String {

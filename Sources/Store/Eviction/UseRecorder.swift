@@ -34,6 +34,17 @@ package final class UseRecorder: Sendable {
         }
     }
 
+    /// Writes down what was gathered; what cannot be written is gathered still.
+    func write(to database: MetadataDatabase) async throws(StoreError) {
+        let taken = takeAll()
+        do throws(StoreError) {
+            try await database.record(taken)
+        } catch {
+            for (digest, use) in taken { record(digest, at: use.at, leasedUntil: use.leasedUntil) }
+            throw error
+        }
+    }
+
     func takeAll() -> [Digest: Use] {
         uses.withLock { uses in
             defer { uses = [:] }

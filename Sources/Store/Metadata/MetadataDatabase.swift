@@ -2,74 +2,135 @@
 
 import Foundation
 import GRDB
+import Logging
 import OCI
+import Synchronization
 
 /// SQL stays behind the verbs of this folder, so that metadata may one day live elsewhere.
+///
+/// It may be away for a while (a disk that is full or fails, another program that holds it), at start too: every verb
+/// throws `.database` then, and `open` is tried again. One that is damaged is moved aside and begun anew, whenever that
+/// shows: a cache may forget what things were called, it may neither refuse to start nor fail for ever.
 final class MetadataDatabase: Sendable {
-    private let pool: DatabasePool
+    private let pool = Mutex<DatabasePool?>(nil)
+    private let layout: DiskLayout
+    private let health: StoreHealth
+    private let logger: Logger
+    private let now: @Sendable () -> Int64
+    private let whenLost = Mutex<@Sendable () -> Void>({})
 
-    /// Why it did not open, and whether that is the fault of what the file holds.
-    struct OpeningFailure: Error {
-        let reason: StoreError
-        let isDamage: Bool
+    init(_ layout: DiskLayout, health: StoreHealth, now: @escaping @Sendable () -> Int64, logger: Logger) {
+        self.layout = layout
+        self.health = health
+        self.now = now
+        self.logger = logger
+    }
 
-        /// `ERROR`: the tables are not ours.
-        private static let damages: [ResultCode] = [
-            .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_ERROR, .SQLITE_CONSTRAINT,
-        ]
+    /// `call` runs after each time that all rows were lost.
+    func onLoss(_ call: @escaping @Sendable () -> Void) { whenLost.withLock { $0 = call } }
 
-        init(_ error: any Error) {
-            reason = .database("\(error)")
-            switch (error as? DatabaseError)?.extendedResultCode {
-            case .SQLITE_IOERR_READ?, .SQLITE_IOERR_SHORT_READ?, .SQLITE_IOERR_CORRUPTFS?: isDamage = true
-            case let code?: isDamage = Self.damages.contains(code.primaryResultCode)
-            case nil: isDamage = false
+    // MARK: Opening
+
+    var isOpen: Bool { pool.withLock { $0 != nil } }
+
+    /// Opens or makes the database, or begins it anew where it is damaged.
+    ///
+    /// - Returns: the bytes on disk that it says are committed, or nil if it cannot be had now. Counting them reads
+    ///   every row, so that damage among them shows here.
+    /// - Throws: `.database` if it is a newer program's, which this one must not touch.
+    @discardableResult
+    func open() throws(StoreError) -> Int64? {
+        let result: Result<Int64, OpeningFailure> = pool.withLock { pool in
+            Result { () throws(OpeningFailure) in
+                let (opened, committed) = try Self.opened(layout.metadata) { self.setAside($0) }
+                pool = opened
+                return committed
             }
         }
-    }
-
-    /// Opens or makes the database and counts the bytes on disk of all committed content.
-    static func opened(_ path: String) throws(OpeningFailure) -> (MetadataDatabase, committed: Int64) {
-        do {
-            let database = try MetadataDatabase(path: path)
-            return (database, try database.pool.read(committedBytes))
+        do throws(OpeningFailure) {
+            let committed = try result.get()
+            // The directory's entry of a new one.
+            try? syncDirectory(layout.root)
+            return committed
         } catch {
-            throw OpeningFailure(error)
+            if error.cause == .newer { throw error.reason }
+            health.met(error.reason)
+            return nil
         }
     }
 
-    /// Opens or makes the database and brings it up to date.
-    private init(path: String) throws {
-        var configuration = Configuration()
-        configuration.maximumReaderCount = 4
-        configuration.prepareDatabase { db in
-            try db.execute(
-                sql: """
-                    PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA mmap_size = 1073741824;
-                    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304
-                    """)
+    private static func opened(
+        _ path: String, ifDamaged setAside: (OpeningFailure) -> Void
+    ) throws(OpeningFailure) -> (DatabasePool, committed: Int64) {
+        do throws(OpeningFailure) {
+            return try opened(path)
+        } catch {
+            guard error.cause == .damage else { throw error }
+            setAside(error)
+            return try opened(path)
         }
-        pool = try DatabasePool(path: path, configuration: configuration)
-        try Schema.migrator.migrate(pool)
     }
+
+    private static func opened(_ path: String) throws(OpeningFailure) -> (DatabasePool, committed: Int64) {
+        do {
+            var configuration = Configuration()
+            configuration.maximumReaderCount = 4
+            // Whoever else looks into it (a shell, a backup) is waited for a little.
+            configuration.busyMode = .timeout(1)
+            // No mmap: a read that fails would end the process by a signal.
+            configuration.prepareDatabase { db in
+                try db.execute(
+                    sql: """
+                        PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA mmap_size = 0;
+                        PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000;
+                        PRAGMA journal_size_limit = 4194304
+                        """)
+            }
+            let pool = try DatabasePool(path: path, configuration: configuration)
+            if try pool.read(Schema.migrator.hasBeenSuperseded) { throw Superseded() }
+            try Schema.migrator.migrate(pool)
+            return (pool, try pool.read(committedBytes))
+        } catch {
+            throw OpeningFailure(error, path)
+        }
+    }
+
+    /// One is kept for whoever wants to know why. What is open of it goes on leading to the file that was moved.
+    private func setAside(_ failure: OpeningFailure) {
+        let aside = layout.damagedMetadata(now())
+        logger.error(
+            "the metadata database cannot be used and was moved aside; a new one is begun",
+            metadata: ["error": "\(failure.reason)", "aside": "\(aside)"])
+        for name in names(in: layout.root) where name.hasPrefix(DiskLayout.damaged) { unlink("\(layout.root)/\(name)") }
+        for suffix in ["", "-wal", "-shm"] { rename(layout.metadata + suffix, aside + suffix) }
+    }
+
+    func close() {
+        // It only fails while it is in use, and then the process is ending anyway.
+        pool.withLock { try? $0.take()?.close() }
+    }
+
+    // MARK: Use
 
     /// In a task of its own, as is `write`: GRDB gives up in a cancelled task, and a client that leaves must not look
     /// like a database that fails, least of all between a file and its row.
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
+        let pool = try current()
         do {
-            return try await Task { [pool] in try await pool.read(body) }.value
+            return try await Task { try await pool.read(body) }.value
         } catch {
-            throw .database("\(error)")
+            throw failed(error, pool)
         }
     }
 
     /// Moves the log into the database and empties it. While readers overlap without a gap SQLite cannot begin its log
     /// anew by itself, and it would grow, into the room that is meant for blobs.
     func truncateLog() async {
+        guard let pool = pool.withLock({ $0 }) else { return }
         // Busy readers put it off until the next time; nothing is lost by that.
-        _ = try? await Task { [pool] in
+        _ = try? await Task {
             try await pool.writeWithoutTransaction { db in _ = try db.checkpoint(.truncate) }
         }.value
     }
@@ -78,24 +139,54 @@ final class MetadataDatabase: Sendable {
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
+        let pool = try current()
         do {
-            return try await Task { [pool] in try await pool.write(body) }.value
+            let value = try await Task { try await pool.write(body) }.value
+            health.ends(.metadata)
+            return value
         } catch {
-            throw .database("\(error)")
+            throw failed(error, pool)
         }
     }
 
     /// At start only, where there is nobody to make wait.
     func readNow<Value: Sendable>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
-        do { return try pool.read(body) } catch { throw .database("\(error)") }
+        let pool = try current()
+        do { return try pool.read(body) } catch { throw failed(error, pool) }
     }
 
     /// As `readNow`; one transaction.
     func writeNow(_ body: (Database) throws -> Void) throws(StoreError) {
-        do { try pool.write(body) } catch { throw .database("\(error)") }
+        let pool = try current()
+        do { try pool.write(body) } catch { throw failed(error, pool) }
     }
 
-    func close() { try? pool.close() }  // it only fails while it is in use, and then the process is ending anyway
+    private func current() throws(StoreError) -> DatabasePool {
+        guard let pool = pool.withLock({ $0 }) else { throw .database("it could not be opened yet") }
+        return pool
+    }
+
+    /// The store's word for a failure, after whoever should know has been told.
+    private func failed(_ error: any Error, _ pool: DatabasePool) -> StoreError {
+        let failure = StoreError.database("\(error)")
+        health.met(failure)
+        if OpeningFailure.isLoss(error) { replace(pool, because: OpeningFailure(error, layout.metadata)) }
+        return failure
+    }
+
+    /// Once for all who have met the damage: the next finds another pool, or none.
+    private func replace(_ damaged: DatabasePool, because failure: OpeningFailure) {
+        let isFirst = pool.withLock { pool in
+            guard pool === damaged else { return false }
+            pool = nil
+            setAside(failure)
+            return true
+        }
+        guard isFirst else { return }
+        // Not now is not never: `Upkeep` tries again.
+        _ = try? open()
+        whenLost.withLock { $0 }()
+    }
 }
 
 extension Digest {

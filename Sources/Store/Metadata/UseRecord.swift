@@ -58,15 +58,23 @@ extension MetadataDatabase {
     /// moved behind them, here, where it costs once, and not at every use.
     func leastRecentlyUsed(_ limit: Int, at now: Int64, lease: Duration) async throws(StoreError) -> [Candidate] {
         let arguments: StatementArguments = [now, now + lease.milliseconds, limit]
-        return try await write { db in
-            // Who moves back lets others move up, whose own blobs are looked at in their turn.
-            while try Self.moveBehindTheirOwn(arguments, in: db) {}
-            let rows = try Row.fetchAll(
-                db, sql: "SELECT digest, size FROM blob WHERE \(Self.idle) ORDER BY lastUsed LIMIT ?3",
-                arguments: arguments)
-            return rows.compactMap { row in
-                Digest(data: row[0]).map { Candidate(digest: $0, size: row[1]) }
+        do throws(StoreError) {
+            return try await write { db in
+                // Who moves back lets others move up, whose own blobs are looked at in their turn.
+                while try Self.moveBehindTheirOwn(arguments, in: db) {}
+                return try Self.candidates(arguments, in: db)
             }
+        } catch {
+            // On a disk too full to write: the order that is written down already will do.
+            return try await read { db in try Self.candidates(arguments, in: db) }
+        }
+    }
+
+    private static func candidates(_ arguments: StatementArguments, in db: Database) throws -> [Candidate] {
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT digest, size FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3", arguments: arguments)
+        return rows.compactMap { row in
+            Digest(data: row[0]).map { Candidate(digest: $0, size: row[1]) }
         }
     }
 
@@ -101,10 +109,11 @@ extension MetadataDatabase {
     }
 
     /// The latest use that is remembered; Unix time in milliseconds.
-    func latestUse() throws(StoreError) -> Int64 {
-        try readNow { db in
-            try Int64.fetchOne(db, sql: "SELECT max(lastUsed) FROM blob WHERE pinned = 0") ?? 0
+    func latestUse() -> Int64 {
+        let latest = try? readNow { db in
+            try Int64.fetchOne(db, sql: "SELECT max(lastUsed) FROM blob WHERE pinned = 0")
         }
+        return latest.flatMap { $0 } ?? 0
     }
 
     /// Forgets these wholly, in one transaction: content, what they are as manifests and referrers, links and tags.

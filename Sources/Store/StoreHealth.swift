@@ -1,0 +1,122 @@
+// What is amiss with the disk or the database: said once in the log when it begins and when it ends, listed meanwhile.
+
+import Logging
+import OCI
+import Synchronization
+
+/// Whoever meets a failure says so here; `Upkeep` finds out when it is over. Reading what is stored goes on through all
+/// of these, and so do pulls: what cannot be kept only passes.
+final class StoreHealth: Sendable {
+    enum Trouble: CaseIterable, Sendable {
+        /// Nothing that may go makes room: by the bound, or by the disk itself.
+        case room
+        /// Files cannot be written.
+        case disk
+        /// What the files are called cannot be read or written down.
+        case metadata
+    }
+
+    private struct State {
+        var words: [Trouble: String] = [:]
+        /// Bytes that there was no room for, the least that it was said of since it began.
+        var needed: Int64 = .max
+    }
+
+    private let state = Mutex(State())
+    private let root: String
+    private let logger: Logger
+
+    init(root: String, logger: Logger) {
+        self.root = root
+        self.logger = logger
+    }
+
+    /// What lasts at this moment, each in a sentence for people.
+    var amiss: [String] {
+        state.withLock { state in Trouble.allCases.compactMap { state.words[$0] } }
+    }
+
+    func has(_ trouble: Trouble) -> Bool { state.withLock { $0.words[trouble] != nil } }
+
+    /// Bytes that there was no room for.
+    var needed: Int64? { state.withLock { $0.words[.room] == nil ? nil : $0.needed } }
+
+    /// What a file's making or writing met.
+    func met(_ error: StoreError) {
+        switch error {
+        case .noSpace(let needed):
+            state.withLock { $0.needed = min($0.needed, needed) }
+            begins(
+                .room,
+                "there is no room: what does not fit passes through and is not kept"
+                    + " (raise cache.max-size, free disk space, or pin less)")
+        case .io:
+            begins(
+                .disk, "\(root) cannot be written (\(error)): pulls pass through and nothing new is kept until it can")
+        case .database:
+            begins(
+                .metadata,
+                "the metadata database does not answer (\(error)): what is not known is asked of the upstream")
+        case .digestMismatch, .sizeMismatch, .inUse, .ended: break
+        }
+    }
+
+    func ends(_ trouble: Trouble) {
+        let words = state.withLock { state in
+            if trouble == .room { state.needed = .max }
+            return state.words.removeValue(forKey: trouble)
+        }
+        guard words != nil else { return }
+        switch trouble {
+        case .room: logger.notice("there is room again: what is pulled is kept")
+        case .disk: logger.notice("the data directory can be written again: what is pulled is kept")
+        case .metadata: logger.notice("the metadata database answers again")
+        }
+    }
+
+    private func begins(_ trouble: Trouble, _ words: String) {
+        let isNew = state.withLock { state in
+            guard state.words[trouble] == nil else { return false }
+            state.words[trouble] = words
+            return true
+        }
+        if isNew { logger.error("\(words)") }
+    }
+}
+
+extension ContentStore {
+    /// What is amiss, each in a sentence for people; empty when all is well.
+    package var amiss: [String] {
+        let unknown = capacity.snapshot.unknown
+        let adopting =
+            unknown == 0 ? [] : ["\(unknown) bytes of files that the database does not know are being hashed"]
+        return health.amiss + adopting
+    }
+
+    /// Whether what was amiss is over: tried once, at little cost.
+    func recover() async {
+        if !database.isOpen, let committed = (try? database.open()).flatMap({ $0 }) {
+            capacity.change { $0.committed = committed }
+            uses.start(after: database.latestUse())
+            health.ends(.metadata)
+            mustReconcile.store(true, ordering: .relaxed)
+        }
+        if health.has(.disk), await canBeWritten() { health.ends(.disk) }
+        if let needed = health.needed, await evictor.canMakeRoom(for: needed) { health.ends(.room) }
+    }
+
+    /// Writes a file of one block and takes it away again.
+    private func canBeWritten() async -> Bool {
+        let path = layout.ingest(nextID())
+        do throws(StoreError) {
+            try await DiskQueue.run { () throws(StoreError) in
+                try Ingest.create(path, size: 4096).sync(size: 4096)
+            }
+            return true
+        } catch {
+            // A full disk is another matter, told by whoever needs the room.
+            if case .noSpace = error { return true }
+            return false
+        }
+    }
+}
