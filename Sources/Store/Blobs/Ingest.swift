@@ -14,7 +14,8 @@ struct Ingest: ~Copyable {
         let descriptor = try system("open", path) { open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644) }
         let ingest = Ingest(path: path, descriptor: descriptor, isNamed: true)
         try allocate(descriptor, size: size ?? 0, path: path)
-        if size != 0 { try withUnsafeBytes(of: UInt8(0)) { (byte) throws(StoreError) in try ingest.write(byte, at: 0) } }
+        guard size != 0 else { return ingest }
+        try withUnsafeBytes(of: UInt8(0)) { (byte) throws(StoreError) in try ingest.write(byte, at: 0) }
         return ingest
     }
 

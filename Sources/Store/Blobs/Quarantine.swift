@@ -50,7 +50,8 @@ struct Quarantine: Sendable {
         }
     }
 
-    /// `size`: bytes on the disk. `came`: nanoseconds; the rename hither is what last changed the inode, while a stored file's content may be old.
+    /// `size`: bytes on the disk. `came`: nanoseconds; the rename hither is what last changed the inode, while a stored
+    /// file's content may be old.
     private func listed() -> [(path: String, size: Int64, came: Int)] {
         names(in: layout.quarantine).compactMap { name in
             let path = "\(layout.quarantine)/\(name)"
