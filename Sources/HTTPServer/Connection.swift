@@ -16,15 +16,16 @@ final class Connection: ChannelDuplexHandler {
 
     private enum Receiving {
         case head
-        /// A body of so many bytes yet, to be dropped before the request gets its turn.
+        /// A body, to be dropped before the request gets its turn, and the bytes of it so far, chunk framing included.
         case body(Arrival, received: Int)
         /// The rest of a body whose request is already being answered.
         case rest
     }
 
-    /// Requests that may wait behind one. Only a client that sends a great many and then closes its side gets there:
-    /// NIO then reads all there is. What is beyond is not answered, and the connection ends.
+    /// Requests that may wait behind one, and their bytes. Only a client that sends a great many and then closes its
+    /// side gets there: NIO then reads all there is. What is beyond is not answered, and the connection ends.
     private static let queueLimit = 256
+    private static let queuedBytesLimit = 16 * 1024
 
     let table: ConnectionTable
     private(set) var context: ChannelHandlerContext?
@@ -34,6 +35,7 @@ final class Connection: ChannelDuplexHandler {
     private var admission = ConnectionLimits.Admission.dropped
     private var receiving = Receiving.head
     private var queue: [Arrival] = []
+    private var queuedBytes = 0
     private var isHeadUnderWay = false
     private var hasServed = false
     private var isAdvancing = false
@@ -68,7 +70,7 @@ final class Connection: ChannelDuplexHandler {
         guard !isDeaf else { return }
         switch unwrapInboundIn(data) {
         case .head(let head): take(head)
-        case .body(let bytes): drop(bytes.readableBytes)
+        case .body: break  // `takeBody` has counted it.
         case .end:
             let received = receiving
             receiving = .head
@@ -89,11 +91,25 @@ final class Connection: ChannelDuplexHandler {
         }
     }
 
-    private func drop(_ length: Int) {
-        guard case .body(let arrival, let before) = receiving else { return }
+    /// How many of these bytes the parser may be given at once without going beyond the body's end. A chunked body
+    /// ends with a line, so it is given line by line. Counted with its framing: a chunk extension may be as long as its
+    /// sender likes (RFC 9112 §7.1.1).
+    func takeBody(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard case .body(let arrival, let before) = receiving else { return bytes.count }
+        let left = arrival.bodyLength.map { Int($0) - before } ?? bytes.firstIndex(of: 0x0a).map { $0 + 1 }
+        let length = min(left ?? bytes.count, bytes.count)
         let received = before + length
-        guard received <= table.configuration.discardLimit else { return admitUnread(arrival) }
-        receiving = .body(arrival, received: received)
+        if received <= table.configuration.discardLimit {
+            receiving = .body(arrival, received: received)
+        } else {
+            admitUnread(arrival)
+        }
+        return length
+    }
+
+    /// Told by the decoder of each piece that it has parsed.
+    func hasRead(_ length: Int) {
+        if current != nil { queuedBytes += length }
     }
 
     /// RFC 9110 §10.1.1. In a pipeline the 100 waits for the responses before it.
@@ -114,7 +130,7 @@ final class Connection: ChannelDuplexHandler {
 
     private func admit(_ arrival: Arrival) {
         var arrival = arrival
-        if queue.count == Self.queueLimit {
+        if queue.count == Self.queueLimit || queuedBytes > Self.queuedBytesLimit {
             arrival.isPersistent = false
             isInputUnread = true
         }
@@ -199,6 +215,7 @@ final class Connection: ChannelDuplexHandler {
 
     /// Nothing is asked: what was put off meanwhile happens now, and the clock is set.
     private func rest() {
+        queuedBytes = 0
         guard !isLingering, context?.channel.isActive == true else { return }
         if isInputClosed || (table.isDraining && awaitsHead && !isHeadUnderWay) { return leave() }
         let isWaited = isHeadUnderWay || !hasServed || !awaitsHead

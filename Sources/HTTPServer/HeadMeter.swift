@@ -8,6 +8,8 @@ struct HeadMeter {
         case fieldsTooLarge
         /// RFC 9112 §2.2 lets a server take LF alone for a line's end; a second reader may not. Refused.
         case bareLineFeed
+        /// The parser also takes RTSP and ICE, whose request lines are like ours.
+        case otherProtocol
     }
 
     /// Bytes a head may have, its empty line included.
@@ -16,6 +18,8 @@ struct HeadMeter {
     private var lineLength = 0
     private var endsInCR = false
     private var hasRequestLine = false
+    /// The last eight bytes of the request line so far, the newest lowest.
+    private var tail: UInt64 = 0
 
     init(limit: Int) {
         self.limit = limit
@@ -35,7 +39,10 @@ struct HeadMeter {
             lineLength = 0
             endsInCR = false
             guard length == 1 else {
-                if !hasRequestLine, count + index > limit { throw .requestLineTooLong }
+                guard !hasRequestLine else { continue }
+                if count + index > limit { throw .requestLineTooLong }
+                remember(bytes[..<lineFeed].suffix(length))
+                if namesOtherProtocol { throw .otherProtocol }
                 hasRequestLine = true
                 continue
             }
@@ -46,11 +53,22 @@ struct HeadMeter {
             return index
         }
         if index < bytes.count {
+            if !hasRequestLine { remember(bytes[index...]) }
             lineLength += bytes.count - index
             endsInCR = bytes[bytes.count - 1] == UInt8(ascii: "\r")
         }
         try grow(by: bytes.count)
         return bytes.count
+    }
+
+    private mutating func remember(_ bytes: Slice<UnsafeRawBufferPointer>) {
+        for byte in bytes.suffix(8) { tail = tail << 8 | UInt64(byte) }
+    }
+
+    /// Whether a line ends as if with a version, but not one of HTTP: `…/1.0` and CR.
+    private var namesOtherProtocol: Bool {
+        let (version, http): (UInt64, UInt64) = (0x2f_00_2e_00_0d, 0x54_54_50 << 40)  // "/?.?\r", "TTP"
+        return tail & 0xff_00_ff_00_ff == version && tail & 0xff_ff_ff << 40 != http
     }
 
     private mutating func grow(by length: Int) throws(Fault) {

@@ -11,11 +11,16 @@ struct RequestDecoder: ByteToMessageDecoder {
     /// Bytes at the buffer's beginning that the inner decoder has seen and left, in the middle of a line.
     private var unconsumed = 0
 
+    /// Fields one head may have: more than any client sends.
+    private static let fieldLimit = 256
+
     init(connection: Connection, headLimit: Int) {
         // The meter counts whole heads. The inner limits are for the trailers of a chunked body, which it does not see.
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderFieldSize = headLimit
         limits.maxHeaderListSize = headLimit
+        // Of heads and trailers alike. Each is a row in lists that are searched from the front.
+        limits.maxHeaderFieldCount = Self.fieldLimit
         decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: limits)
         meter = HeadMeter(limit: headLimit)
         self.connection = connection
@@ -28,11 +33,13 @@ struct RequestDecoder: ByteToMessageDecoder {
                 connection.headIsUnderWay(meter.isUnderWay)
                 return .needMoreData
             }
-            let length = connection.awaitsHead ? try measure(buffer) : fresh
+            // Never beyond the message: what one read brings behind a body is a head, and no head goes unmeasured.
+            let length = connection.awaitsHead ? try measure(buffer) : measureBody(buffer)
             var piece = length == fresh ? buffer : slice(buffer, unconsumed + length)
             _ = try decoder.decode(context: context, buffer: &piece)
             buffer.moveReaderIndex(forwardBy: unconsumed + length - piece.readableBytes)
             unconsumed = piece.readableBytes
+            connection.hasRead(length)
         }
         drop(&buffer)
         return .needMoreData
@@ -59,6 +66,12 @@ struct RequestDecoder: ByteToMessageDecoder {
     private mutating func measure(_ buffer: ByteBuffer) throws -> Int {
         try buffer.withUnsafeReadableBytes { bytes in
             try meter.measure(UnsafeRawBufferPointer(rebasing: bytes[unconsumed...]))
+        }
+    }
+
+    private func measureBody(_ buffer: ByteBuffer) -> Int {
+        buffer.withUnsafeReadableBytes { bytes in
+            connection.takeBody(UnsafeRawBufferPointer(rebasing: bytes[unconsumed...]))
         }
     }
 

@@ -25,7 +25,7 @@ final class Client: Sendable {
 
     private let descriptor: Mutex<CInt>
     /// Received and not consumed.
-    private let pending = Mutex<[UInt8]>([])
+    private let pending = Mutex<ArraySlice<UInt8>>([])
 
     /// - Parameter receiveBuffer: the socket's own buffer in bytes; small ones make slow readers.
     init(port: Int, receiveBuffer: CInt? = nil) throws {
@@ -161,7 +161,7 @@ final class Client: Sendable {
                 guard end == nil else {
                     throw SystemError(end == .reset ? ECONNRESET : end == .timeout ? EAGAIN : EPIPE)
                 }
-                pending.withLock { $0 = more }
+                pending.withLock { $0 = more[...] }
             }
             bytes += receive(upTo: count - bytes.count).bytes
         }

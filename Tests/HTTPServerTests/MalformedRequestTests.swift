@@ -35,14 +35,23 @@ import Testing
         .post("a signed length", "Content-Length: +3"),
         .post("a negative length", "Content-Length: -3"),
         .post("a hexadecimal length", "Content-Length: 0x3"),
+        .post("a folded length", "Content-Length:\r\n 3"),
+        .post("a length with a tail", "Content-Length: 3 4"),
+        .post("a length with a point", "Content-Length: 3.0"),
+        .post("a length of other digits", "Content-Length: ٣"),
         .post("a length too large", "Content-Length: 99999999999999999999", ""),
         .post("an empty length", "Content-Length:"),
         .post("an unknown coding", "Transfer-Encoding: xchunked", chunks, 501),
         .post("chunked not last", "Transfer-Encoding: chunked, identity", chunks),
         .post("a coding before chunked", "Transfer-Encoding: gzip, chunked", chunks, 501),
+        .post("a coding of its own", "Transfer-Encoding: identity", "", 501),
+        .post("a vertical tab before a coding", "Transfer-Encoding: \u{b}chunked", chunks),
+        .post("a coding in quotes", "Transfer-Encoding: \"chunked\"", chunks, 501),
+        .post("an empty coding", "Transfer-Encoding:", chunks, 501),
         .post("chunked twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", chunks),
         Refused("a coding in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         .post("a space before the colon", "Content-Length : 3"),
+        .post("a tab before the colon", "Content-Length\t: 3"),
         .post("a name with a space", "Bad Name: 3"),
         .post("a line without colon", "nonsense"),
         .post("an empty name", ": x"),
@@ -53,6 +62,16 @@ import Testing
         .post("CR in a value", "A: a\rB: c"),
         Refused("bare LF", "GET / HTTP/1.1\nHost: t\n\n"),
         .post("a folded field", "A: b\r\n c"),
+        .post("a field folded by a tab", "A: b\r\n\tc"),
+        Refused("a first field folded", "GET / HTTP/1.1\r\n Host: t\r\n\r\n"),
+        .post("CR for a line's end", "A: b\rContent-Length: 3"),
+        .post("CR in a name", "A\rB: c"),
+        Refused("CR in the target", "GET /a\rb HTTP/1.1\r\nHost: t\r\n\r\n"),
+        Refused("tabs in the request line", "GET\t/\tHTTP/1.1\r\nHost: t\r\n\r\n"),
+        Refused("a space before the method", " GET / HTTP/1.1\r\nHost: t\r\n\r\n"),
+        Refused("a space in the target", "GET /a b HTTP/1.1\r\nHost: t\r\n\r\n"),
+        Refused("another protocol", "GET / RTSP/1.0\r\nHost: t\r\n\r\n"),
+        Refused("yet another protocol", "SOURCE / ICE/1.0\r\nHost: t\r\n\r\n"),
         Refused("no Host", "GET / HTTP/1.1\r\n\r\n"),
         .post("two Hosts", "Host: t"),
         Refused("a Host with a path", "GET / HTTP/1.1\r\nHost: t/x\r\n\r\n"),
@@ -70,9 +89,15 @@ import Testing
         Refused("HTTP/11", "GET / HTTP/11\r\nHost: t\r\n\r\n", 505),
         Refused("a TLS hello", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}"),
         .post("a chunk size with a sign", "Transfer-Encoding: chunked", "-1\r\n\r\n"),
+        .post("a chunk size with a plus", "Transfer-Encoding: chunked", "+1\r\na\r\n0\r\n\r\n"),
+        .post("a chunk size with 0x", "Transfer-Encoding: chunked", "0x1\r\na\r\n0\r\n\r\n"),
+        .post("a space before a chunk size", "Transfer-Encoding: chunked", " 1\r\na\r\n0\r\n\r\n"),
+        .post("no chunk size", "Transfer-Encoding: chunked", "\r\na\r\n0\r\n\r\n"),
+        .post("CR in a chunk extension", "Transfer-Encoding: chunked", "1;a\rb\r\na\r\n0\r\n\r\n"),
         .post("a chunk size too large", "Transfer-Encoding: chunked", "fffffffffffffffff\r\n"),
         Refused("a long request line", "GET /\(long) HTTP/1.1\r\nHost: t\r\n\r\n", 414),
         .post("a long field", "A: \(long)", "", 431),
+        .post("a thousand fields of two bytes", String(repeating: "A:\r\n", count: 1_000) + "A:", "", 431),
         .post("many fields", String(repeating: "A: b\r\n", count: 4_000) + "A: b", "", 431),
         .post("bare LF after a chunk size", "Transfer-Encoding: chunked", "1\na\r\n0\r\n\r\n"),
         .post("bare LF after a chunk", "Transfer-Encoding: chunked", "1\r\na\n0\r\n\r\n"),
@@ -95,6 +120,27 @@ import Testing
             #expect(text.components(of: "HTTP/1.1 ") == 1)
             #expect(text.contains("Connection: close\r\n") && end == .closed)
             #expect(asked.withLock { $0 } == 0)
+        }
+    }
+
+    private static let bodies = [
+        "Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    ]
+
+    @Test(arguments: refused, bodies)
+    func `is refused no less behind a body that came with it`(_ refused: Refused, body: String) async throws {
+        let asked = Mutex<[String]>([])
+        let responder = StubResponder(ready: { request in
+            asked.withLock { $0.append(request.path) }
+            return .text("asked")
+        })
+        try await TestServer.run(responder) { server in
+            let (text, end) = try await server.exchange(
+                "PUT /first HTTP/1.1\r\nHost: t\r\n\(body)\(refused.request)"
+                    + "GET /smuggled HTTP/1.1\r\nHost: t\r\n\r\n")
+            #expect(text.hasPrefix("HTTP/1.1 200 ") && text.contains("askedHTTP/1.1 \(refused.status) "))
+            #expect(text.components(of: "HTTP/1.1 ") == 2)
+            #expect(end == .closed && asked.withLock { $0 } == ["/first"])
         }
     }
 

@@ -187,8 +187,8 @@ extension String {
     /// How often `part` occurs.
     func components(of part: String) -> Int {
         var count = 0
-        var rest = self[...]
-        while let range = rest.firstRange(of: part) {
+        var rest = utf8[...]
+        while let range = rest.firstRange(of: part.utf8) {
             count += 1
             rest = rest[range.upperBound...]
         }
