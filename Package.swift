@@ -11,6 +11,7 @@ let strict: [SwiftSetting] = [
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
@@ -101,9 +102,20 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "wharfTests", dependencies: ["wharf", "OCI", "HTTPSemantics", logging], swiftSettings: strict),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "wharf", "Upstream", "HTTPServer", "OCI", "HTTPSemantics", nioCore, nioEmbedded, httpTypes, logging,
+            ],
+            swiftSettings: strict),
         .testTarget(name: "ArchitectureTests", swiftSettings: strict),
         .testTarget(
             name: "ConformanceTests", dependencies: ["TestSupport", "OCI"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
+
+// LLVM's fuzzer wants everything built anew, with marks at every branch: only what it runs (deploy/fuzz).
+if Context.environment["WHARF_FUZZ"] != nil {
+    package.targets.removeAll { $0.isTest && $0.name != "FuzzTests" }
+}

@@ -170,6 +170,9 @@ extension ManifestError {
                 path += (path.isEmpty ? "" : ".") + key.stringValue
             }
         }
-        self = .malformed("\(path.prefix(100)): \(complaint.prefix(100))")
+        // A key of annotations may be anything, and the words go into logs and answers.
+        let words = "\(path.prefix(100)): \(complaint.prefix(100))".unicodeScalars.prefix(200)
+        let printable = words.map { $0.properties.generalCategory == .control ? "?" : $0 }
+        self = .malformed(String(String.UnicodeScalarView(printable)))
     }
 }

@@ -124,6 +124,15 @@ extension Configuration {
             notes.mistake(nil, "\(path) is not text in UTF-8")
             return nil
         }
+        guard bytes.count <= ConfigurationText.sizeLimit else {
+            notes.mistake(.file(path, line: 1), "the file is over 1 MiB, which no configuration is")
+            return nil
+        }
+        if let line = ConfigurationText.anchorLine(text) {
+            notes.mistake(
+                .file(path, line: line), "an anchor (& before a name) is not taken here: write out what it stands for")
+            return nil
+        }
         do {
             return try Yams.compose(yaml: text)
         } catch let error as YamlError {
@@ -153,7 +162,9 @@ extension YamlError {
             return (mark.line, "no YAML: \(problem)\(hint)")
         case .duplicatedKeysInMapping(let duplicates, let context):
             return (context.mark.line, "more than once, first here: " + duplicates.joined(separator: ", "))
-        case .reader(let problem, _, _, _): return (nil, "no YAML: \(problem)")
+        case .reader(let problem, _, _, let yaml):
+            // Where in the text, Yams cannot say of what is inside a character.
+            return (ConfigurationText.oddLine(yaml), "no YAML: \(problem)")
         case .no, .memory, .writer, .emitter, .representer, .dataCouldNotBeDecoded: return (nil, "no YAML: \(self)")
         @unknown default: return (nil, "no YAML: \(self)")
         }

@@ -27,7 +27,18 @@ final class ConfigurationNotes {
     init(file: String) { self.file = file }
 
     func mistake(_ origin: Origin?, _ message: String) {
-        mistakes.append(ConfigurationMistake(origin: origin, message: message))
+        mistakes.append(ConfigurationMistake(origin: origin, message: Self.line(message)))
+    }
+
+    /// One line that no terminal obeys and that has an end: keys and values are repeated in it, whatever they are.
+    private static func line(_ message: String) -> String {
+        let scalars = message.unicodeScalars.prefix(500).map { scalar in
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: "?" as Unicode.Scalar
+            default: scalar
+            }
+        }
+        return String(String.UnicodeScalarView(scalars)) + (message.unicodeScalars.count > 500 ? "…" : "")
     }
 
     func given(_ key: String, _ origin: Origin) { origins[key] = origin }

@@ -217,8 +217,10 @@ enum ConfigurationValues {
         let digits = text[text.index(after: colon)...]
         guard digits.utf8.allSatisfy({ $0 &- 0x30 < 10 }), let port = Int(digits), port <= 65535 else { throw mistake }
         var host = text[..<colon]
-        guard ImageReference.isHost(host) else { throw mistake }
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        // What may be a registry's host may have a port of its own.
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        guard ImageReference.isHost(host), isBracketed || !host.contains(":") else { throw mistake }
+        if isBracketed { host = host.dropFirst().dropLast() }
         return Configuration.ListenAddress(host: String(host), port: port)
     }
 

@@ -61,7 +61,8 @@ struct CredentialHelper: Hashable, Sendable {
         String(decoding: output.drop { $0 == 0x20 || $0 == 0x0A }, as: UTF8.self).hasPrefix("credentials not found")
     }
 
-    private func parse(_ output: [UInt8]) throws(UpstreamError) -> Credentials? {
+    /// What a helper has printed, read.
+    func parse(_ output: [UInt8]) throws(UpstreamError) -> Credentials? {
         struct Body: Decodable {
             let username: String?
             let secret: String?

@@ -46,7 +46,7 @@ package struct UpstreamURL: Hashable, Sendable, CustomStringConvertible {
         // A host that is decoded once more when it is connected to would not be the one that was judged.
         guard let scheme = handle.part(CURLUPART_SCHEME), let host = handle.part(CURLUPART_HOST), !host.isEmpty,
             !host.contains("%"),
-            let port = handle.part(CURLUPART_PORT, CURLU_DEFAULT_PORT).flatMap({ Int($0) }),
+            let port = handle.part(CURLUPART_PORT, CURLU_DEFAULT_PORT).flatMap({ Int($0) }), port > 0,
             scheme == "https" || scheme == "http"
         else { return nil }
         origin = Origin(isSecure: scheme == "https", host: host.lowercased(), port: port)
