@@ -2,8 +2,8 @@
 #
 #     minute            0                                                    1
 #     clients           ├──────────────────── at work ────────────────┤ pause ├──
-#     upstream          well · a fault · well · another fault         │  well
-#     the second half of every third minute is without faults, so that what is told then is judged most strictly
+#     upstream          well · a fault · well · a fault · well · a fault │  well
+#     every third minute has one fault only, so that there is time in which nothing but the right answer will do
 #
 # Restarts, by TERM and KILL in turn, come in the first two fifths of the time. The last life is the long one.
 
@@ -76,21 +76,18 @@ class Soak:
         for task in [sampling, moving, upsetting]:
             task.cancel()
         await self.sample(idle=False)
-        self.last = await self.mirror.stats()
         await self.end_mirror(signal.SIGTERM)
 
     def died(self, task):
         if not task.cancelled() and task.exception() is not None:
             self.plan.violation(f"the soak itself: {task.exception()!r}")
-            self.plan.broken = task.exception()
-            raise task.exception()
 
     async def until(self, moment):
         await asyncio.sleep(max(0, moment - time.monotonic()))
 
     async def minute(self, begin, number):
-        """Two faults, then the pause. The first minute has one, and its second half is well."""
-        spells = [(8, 18), (28, 38)] if number % 3 else [(8, 14)]
+        """Three faults, then the pause. Every third minute, from the first on, has one, and is well after it."""
+        spells = [(6, 13), (19, 26), (32, 39)] if number % 3 else [(8, 15)]
         for start, end in spells:
             await self.until(begin + start)
             fault = FAULTS[len(self.told) % len(FAULTS)] if self.told else self.luck.choice(FAULTS)
@@ -100,6 +97,8 @@ class Soak:
             await self.until(begin + end)
             await self.tell("fault/none/0")
             self.plan.fault, self.plan.fault_end = "none", time.monotonic()
+            if fault == "wrong":
+                self.plan.lie_end = self.plan.fault_end
         await self.until(begin + 60 - PAUSE)
         await self.pause(begin + 60)
 
@@ -201,7 +200,7 @@ class Soak:
         storage, requests = stats["storage"], stats["requests"]
         if requests["total"] != sum(value for name, value in requests.items() if name != "total"):
             self.plan.violation(f"/stats: the classes do not make up the total: {requests}")
-        self.samples.append(dict(zip(COLUMNS, [
+        self.keep(dict(zip(COLUMNS, [
             round(time.monotonic() - self.begin, 1), life, int(idle), rss, threads, figures["clients"],
             figures["upstream"], figures["content"], figures["other"], database, log, disk, storage["bytes"],
             requests["total"], len(stats["in_flight"]), storage["evicted_bytes"], storage["quarantined"],
@@ -209,11 +208,14 @@ class Soak:
         if idle and stats["in_flight"]:
             self.plan.violation(f"in flight though nobody asks: {stats['in_flight'][:3]}")
 
-    def keep_samples(self):
-        with open(f"{self.folder}/samples.csv", "w", newline="") as file:
+    def keep(self, sample):
+        """At once, so that a run that is broken off leaves what it has seen."""
+        with open(f"{self.folder}/samples.csv", "a", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(self.samples)
+            if not self.samples:
+                writer.writeheader()
+            writer.writerow(sample)
+        self.samples.append(sample)
 
 
 def main():
@@ -227,7 +229,6 @@ def main():
         if soak.mirror.process and soak.mirror.process.poll() is None:
             soak.mirror.process.kill()
         soak.upstream.terminate()
-        soak.keep_samples()
     sys.exit(judge.verdict(soak, SIZE))
 
 
