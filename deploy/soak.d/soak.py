@@ -3,7 +3,7 @@
 #     minute            0                                                    1
 #     clients           ├──────────────────── at work ────────────────┤ pause ├──
 #     upstream          well · a fault · well · a fault · well · a fault │  well
-#     every third minute has one fault only, so that there is time in which nothing but the right answer will do
+#     every third minute, the first among them, has no fault: nothing but the right answer will do then
 #
 # Restarts, by TERM and KILL in turn, come in the first two fifths of the time. The last life is the long one.
 
@@ -86,8 +86,8 @@ class Soak:
         await asyncio.sleep(max(0, moment - time.monotonic()))
 
     async def minute(self, begin, number):
-        """Three faults, then the pause. Every third minute, from the first on, has one, and is well after it."""
-        spells = [(6, 13), (19, 26), (32, 39)] if number % 3 else [(8, 15)]
+        """Three faults, then the pause. Every third minute, the first among them, is without."""
+        spells = [(6, 13), (19, 26), (32, 39)] if number % 3 else []
         for start, end in spells:
             await self.until(begin + start)
             fault = FAULTS[len(self.told) % len(FAULTS)] if self.told else self.luck.choice(FAULTS)
