@@ -43,6 +43,7 @@ package struct Upkeep: Service {
             var turns = 0
             while (try? await clock.sleep(for: interval)) != nil {
                 await turn()
+                if turns.isMultiple(of: Self.turnsBetweenTrims) { HashQueue.run(giveBackFreeMemory) }
                 if turns.isMultiple(of: Self.turnsBetweenSweeps) { await sweep() }
                 turns += 1
             }
@@ -61,6 +62,8 @@ package struct Upkeep: Service {
         await store.evictor.settle()
     }
 
+    /// A minute, where a turn takes seconds.
+    private static let turnsBetweenTrims = 12
     /// Hours, where a turn takes seconds: what is swept costs no more than a question if it is asked for again.
     private static let turnsBetweenSweeps = 720
 
