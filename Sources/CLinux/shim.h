@@ -1,8 +1,10 @@
-// The door to what Linux does with files and Glibc's module does not show: blocks taken and given back, files in memory.
+// The door to what Linux and the C library do and Glibc's module does not show: blocks taken and given back, files in
+// memory, memory that is free.
 #ifndef WHARF_CLINUX_H
 #define WHARF_CLINUX_H
 #include <linux/falloc.h>
 #include <linux/memfd.h>
+#include <malloc.h>
 
 // Glibc declares these two under _GNU_SOURCE, which also renames members of fd_set; then the same headers mean something
 // else here than in Swift's Glibc module, and the compiler refuses both. On 64-bit Linux off_t is long.
@@ -19,4 +21,7 @@ static inline int wharf_punch_hole(int fd, long offset, long length) {
 
 // A file in memory, which no directory names.
 static inline int wharf_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
+
+// Gives the pages that the allocator holds and nobody uses back to the system.
+static inline void wharf_trim_memory(void) { malloc_trim(0); }
 #endif

@@ -40,8 +40,12 @@ package struct Upkeep: Service {
                 group.addTask { await reconcile() }
                 await attempt("pin") { () async throws(StoreError) in try await store.applyPins() }
                 // The sleep fails only when it is cancelled, which is the end.
+                var turns = 0
                 while (try? await clock.sleep(for: interval)) != nil {
                     await turn()
+                    if turns.isMultiple(of: Self.turnsBetweenTrims) { HashQueue.run(giveBackFreeMemory) }
+                    if turns.isMultiple(of: Self.turnsBetweenSweeps) { await sweep() }
+                    turns += 1
                     if store.mustReconcile.load(ordering: .relaxed) { group.addTask { await reconcile() } }
                 }
                 await group.waitForAll()
@@ -64,6 +68,17 @@ package struct Upkeep: Service {
         }
         await store.partials.removeForgotten(at: store.now())
         await store.evictor.settle()
+    }
+
+    /// A minute, where a turn takes seconds.
+    private static let turnsBetweenTrims = 12
+    /// Hours, where a turn takes seconds: what is swept costs no more than a question if it is asked for again.
+    private static let turnsBetweenSweeps = 720
+
+    private func sweep() async {
+        await attempt("forget what nothing needs") { () async throws(StoreError) in
+            try await store.forgetLooseLinks()
+        }
     }
 
     private func attempt(_ what: String, _ body: () async throws(StoreError) -> Void) async {
@@ -119,6 +134,12 @@ extension ContentStore {
         try await database.save(memos: memos)
         await database.truncateLog()
         measureOverhead()
+    }
+
+    /// The writer is free for others after each piece.
+    func forgetLooseLinks() async throws(StoreError) {
+        var place: Digest?
+        repeat { place = try await database.forgetLooseLinks(behind: place, limit: 10_000) } while place != nil
     }
 
     /// What is neither blob nor promise: the database and the quarantine.

@@ -72,6 +72,20 @@ import Testing
         #expect(try await store.knowledge(of: layer, in: mine).isLinked)
     }
 
+    @Test func `the word on what was not kept is forgotten, on what is stored or named it is not`() async throws {
+        let asked = (0..<25).map { Digest.of([7, $0]) }
+        for digest in asked { try await store.link(digest, size: 1, to: mine, isNamed: false) }
+        let stored = try await store.put([1], linkedTo: [mine, other])
+        let named = Digest.of([8])
+        let manifest = try await store.putManifest(naming: [named], in: mine)
+        try await store.link(named, size: 1, to: other, isNamed: false)
+        var place: Digest?
+        repeat { place = try await store.database.forgetLooseLinks(behind: place, limit: 3) } while place != nil
+        for digest in asked { #expect(try await !store.knowledge(of: digest, in: mine).isLinked) }
+        for digest in [stored, named, manifest] { #expect(try await store.knowledge(of: digest, in: mine).isLinked) }
+        for digest in [stored, named] { #expect(try await store.knowledge(of: digest, in: other).hasOwnLink) }
+    }
+
     /// What was said, in order (size, by a naming manifest), and the size the upstream is taken to have said.
     @Test(
         "a manifest's word on a size never passes for the upstream's",

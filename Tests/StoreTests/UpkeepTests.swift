@@ -136,6 +136,25 @@ import Testing
         #expect(store.uses.takeAll().isEmpty)
     }
 
+    @Test func `links that nothing needs go with the first turn, and then every hour`() async throws {
+        let (store, clock) = (try scene.open(), ManualClock())
+        let (mine, asked) = (try repository("library/mine"), Digest.of([1]))
+        let upkeep = Upkeep(of: store, every: .seconds(5), clock: clock, totals: { [:] }, beforeEnd: {})
+        let running = Task { try await upkeep.run() }
+        await clock.sleepers(1)
+        for turns in [1, 720] {
+            try await store.link(asked, size: 1, to: mine, isNamed: false)
+            for _ in 0..<turns {
+                #expect(try await store.knowledge(of: asked, in: mine).isLinked)
+                clock.advance(by: .seconds(5))
+                await clock.sleepers(1)
+            }
+            #expect(try await !store.knowledge(of: asked, in: mine).isLinked)
+        }
+        running.cancel()
+        try await running.value
+    }
+
     @Test func `memos are what was last said, whole, at each turn and at the very end`() async throws {
         let said = Shared(["docker.io": "76", "quay.io": ""])
         do {

@@ -135,6 +135,28 @@ extension MetadataDatabase {
         }
     }
 
+    /// Forgets, of the next `limit` links behind `place`, those of what is neither stored nor named by what is: asked
+    /// for by HEAD, or not kept. What is stored takes its links along when it goes; these go with nothing.
+    ///
+    /// - Returns: the place to go on from; `nil` at the end.
+    func forgetLooseLinks(behind place: Digest?, limit: Int) async throws(StoreError) -> Digest? {
+        try await write { db in
+            let place = place?.data ?? Data()
+            let last = try Data.fetchOne(
+                db,
+                sql: "SELECT max(digest) FROM (SELECT digest FROM link WHERE digest > ? ORDER BY digest LIMIT ?)",
+                arguments: [place, limit])
+            guard let last else { return nil }
+            try db.execute(
+                sql: """
+                    DELETE FROM link WHERE digest > ? AND digest <= ?
+                        AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.digest = link.digest)
+                        AND NOT EXISTS (SELECT 1 FROM child WHERE child.child = link.digest)
+                    """, arguments: [place, last])
+            return Digest(data: last)
+        }
+    }
+
     private static func size(of digest: Digest, in db: Database) throws -> Int64? {
         try Int64.fetchOne(db.cachedStatement(sql: "SELECT size FROM blob WHERE digest = ?"), arguments: [digest.data])
     }
