@@ -59,7 +59,7 @@ extension ContentStore {
     }
 
     /// Files that no row knows (a kill between rename and row, a lost database): hashed, and adopted or quarantined.
-    /// Missing files are found when they are opened. What is unknown counts at once, so that the bounds hold meanwhile;
+    /// Then the rows without a file go (`MissingFiles.swift`). What is unknown counts at once, so that the bounds hold meanwhile;
     /// hashing it is slow on purpose, a file at a time, and never in a client's way.
     package func reconcile() async throws(StoreError) {
         var unknown: [(digest: Digest, size: Int64)] = []
@@ -81,6 +81,7 @@ extension ContentStore {
             if !Task.isCancelled { await tryToAdopt(digest) }
             capacity.change { $0.unknown -= size }
         }
+        try await forgetMissing()
     }
 
     /// One file that cannot be read is no reason to leave the others.

@@ -40,7 +40,9 @@ extension Conformance {
                 if !CrashScene.isThorough {
                     // One of each kind of step, and some more.
                     var seen: Set<String> = []
-                    let kinds = numbers.prefix(all.count).shuffled(using: &dice).filter { seen.insert(all[$0 - 1]).inserted }
+                    let kinds = numbers.prefix(all.count).shuffled(using: &dice).filter {
+                        seen.insert(all[$0 - 1]).inserted
+                    }
                     numbers = kinds.sorted()
                 }
                 var hit: Set<String> = []

@@ -99,6 +99,20 @@ extension MetadataDatabase {
         }
     }
 
+    func size(of digest: Digest) async throws(StoreError) -> Int64? {
+        try await read { db in try Self.size(of: digest, in: db) }
+    }
+
+    /// A page of all that is stored, in the order of the digests.
+    func blobs(after digest: Digest?, limit: Int) async throws(StoreError) -> [Candidate] {
+        try await read { db in
+            let rows = try Row.fetchAll(
+                db, sql: "SELECT digest, size FROM blob WHERE digest > ? ORDER BY digest LIMIT ?",
+                arguments: [digest?.data ?? Data(), limit])
+            return rows.compactMap { row in Digest(data: row[0]).map { Candidate(digest: $0, size: row[1]) } }
+        }
+    }
+
     private static func size(of digest: Digest, in db: Database) throws -> Int64? {
         try Int64.fetchOne(db.cachedStatement(sql: "SELECT size FROM blob WHERE digest = ?"), arguments: [digest.data])
     }

@@ -64,8 +64,9 @@ struct CrashScene: Sendable {
     }
 
     /// Pulls one blob. A connection that ends or is refused is nothing wrong: the mirror may be killed at any time.
-    func pull(_ blob: TestBlob, from mirror: Mirror, _ manner: Pull = Pull()) async -> (pulled: Pulled?, wrong: [String])
-    {
+    func pull(_ blob: TestBlob, from mirror: Mirror, _ manner: Pull = Pull()) async -> (
+        pulled: Pulled?, wrong: [String]
+    ) {
         let path = "/v2/\(Self.repository)/blobs/\(blob.digest)"
         let pulled = try? await blocking { try manner.run(path, of: blob, port: mirror.port) }
         guard let pulled else { return (nil, []) }
@@ -79,7 +80,9 @@ struct CrashScene: Sendable {
         for (reference, manifest) in manifests {
             let accept = ["Accept": "\(MediaType.ociIndex), \(MediaType.ociManifest)"]
             let answer = try await mirror.get("/v2/\(Self.repository)/manifests/\(reference)", accept)
-            if answer.status != 200 || answer.body != manifest.bytes { missing.append("\(reference): \(answer.summary)") }
+            if answer.status != 200 || answer.body != manifest.bytes {
+                missing.append("\(reference): \(answer.summary)")
+            }
         }
         for blob in image.images.flatMap(\.blobs) {
             let (pulled, _) = await pull(blob, from: mirror)
@@ -173,7 +176,8 @@ final class CrashTally: Sendable {
     /// One line, the same for every test: so far.
     func tell() {
         let line = figures.withLock { figures in
-            let slowest = Double(figures.slowest.components.seconds) + Double(figures.slowest.components.attoseconds) / 1e18
+            let slowest =
+                Double(figures.slowest.components.seconds) + Double(figures.slowest.components.attoseconds) / 1e18
             return "crash: kills=\(figures.kills) cuts=\(figures.cuts) steps=\(figures.steps.count) "
                 + "blobs-checked=\(figures.blobs) bytes-resumed=\(figures.resumed) "
                 + "slowest-start=\(String(format: "%.3f", slowest))s wrong-blobs=\(figures.lies) seed=\(CrashScene.seed)"

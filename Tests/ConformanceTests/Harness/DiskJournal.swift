@@ -3,7 +3,8 @@
 import Foundation
 
 enum DiskOperation: UInt32, Sendable {
-    case create = 1, write, truncate, allocate, punch, chmod, fsync, fdatasync, rename, unlink, mkdir, syncdir, killed
+    case create = 1
+    case write, truncate, allocate, punch, chmod, fsync, fdatasync, rename, unlink, mkdir, syncdir, killed
 }
 
 /// One record; which of the members mean something is told in `DiskLab.h`. Paths are below the data folder.

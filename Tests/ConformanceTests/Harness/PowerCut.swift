@@ -96,7 +96,9 @@ struct CutDisk {
         var dice = Dice(seed: seed &* 0x9E37_79B9_7F4A_7C15 | 1)
         // How many of the names that are not durable each folder keeps.
         var loose: [String: Int] = [:]
-        for naming in namings where !naming.isDurable { for folder in naming.folders { loose[folder, default: 0] += 1 } }
+        for naming in namings where !naming.isDurable {
+            for folder in naming.folders { loose[folder, default: 0] += 1 }
+        }
         var kept: [String: Int] = [:]
         for folder in loose.keys.sorted() {
             kept[folder] = isStrict ? 0 : Int.random(in: 0...(loose[folder] ?? 0), using: &dice)
