@@ -23,7 +23,11 @@ let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "sw
 
 let package = Package(
     name: "wharf",
-    products: [.executable(name: "wharf", targets: ["wharf"])],
+    products: [
+        .executable(name: "wharf", targets: ["wharf"]),
+        // Loaded before libc by tests that break the disk; nothing of the program links it.
+        .library(name: "DiskLab", type: .dynamic, targets: ["DiskLab"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
@@ -74,6 +78,7 @@ let package = Package(
             swiftSettings: strict),
 
         // Tests
+        .target(name: "DiskLab", path: "Tests/DiskLab"),
         .target(
             name: "TestSupport", dependencies: ["OCI", nioCore, nioPosix, nioHTTP1], path: "Tests/TestSupport",
             swiftSettings: strict),

@@ -32,9 +32,9 @@ extension ContentStore {
     private static let nobody = ""
 
     /// Files that no row knows (a kill between rename and row, a lost database): hashed, and adopted or quarantined.
-    /// Missing files are found when they are opened. What is unknown counts at once, so that the bounds hold meanwhile;
-    /// hashing it is slow on purpose, a file at a time, and never in a client's way. While one runs, another does
-    /// nothing.
+    /// Then the rows without a file go (`MissingFiles.swift`). What is unknown counts at once, so that the bounds hold
+    /// meanwhile; hashing it is slow on purpose, a file at a time, and never in a client's way. While one runs, another
+    /// does nothing.
     package func reconcile() async throws(StoreError) {
         if isReconciling.exchange(true, ordering: .relaxed) { return }
         defer { isReconciling.store(false, ordering: .relaxed) }
@@ -76,6 +76,7 @@ extension ContentStore {
             if !Task.isCancelled { await tryToAdopt(digest) }
             capacity.change { $0.unknown -= size }
         }
+        try await forgetMissing()
     }
 
     /// One file that cannot be read is no reason to leave the others.

@@ -75,6 +75,16 @@ import Testing
         try await scene.life { store in try await scene.expectLaws(store) }
     }
 
+    @Test(arguments: CrashPoint.allCases) func `after a kill everything agrees although nobody looks`(
+        _ point: CrashPoint
+    ) async throws {
+        try await leave(point)
+        try await scene.life { store in
+            try await store.reconcile()
+            try await scene.expectLaws(store)
+        }
+    }
+
     @Test(arguments: CrashPoint.allCases) func `after a kill the content may come anew before anything was looked at`(
         _ point: CrashPoint
     ) async throws {

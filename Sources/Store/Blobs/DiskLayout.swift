@@ -33,15 +33,18 @@ package struct DiskLayout: Sendable {
     func trash(_ id: String) -> String { "\(trash)/\(id)" }
     func quarantined(_ digest: Digest, _ id: String) -> String { "\(quarantine)/\(digest.hex).\(id)" }
 
-    /// Makes what is missing. The two-hex shards are made when the first blob needs them.
+    /// Makes what is missing, durably: what is synced in a folder is lost with the folder's own name. The two-hex shards
+    /// are made when the first blob needs them.
     func make() throws(StoreError) {
         var path = root.hasPrefix("/") ? "" : "."
         for part in root.split(separator: "/") {
+            let above = path.isEmpty ? "/" : path
             path += "/\(part)"
-            try makeDirectory(path)
+            if try makeDirectory(path) { try syncDirectory(above) }
         }
         for directory in [blobs, ingest, trash, quarantine] { try makeDirectory(directory) }
         for algorithm in Digest.Algorithm.allCases { try makeDirectory("\(blobs)/\(algorithm.name)") }
+        try syncDirectory(blobs)
         try syncDirectory(root)
     }
 }
