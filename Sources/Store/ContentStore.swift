@@ -15,8 +15,7 @@ package final class ContentStore: Sendable {
     let evictor: Evictor
     let partials: Partials
     let quarantine: Quarantine
-    let listBound: ListBound
-    let configuration: StoreConfiguration
+    let settings: StoreSettings
     let now: @Sendable () -> Int64
     let logger: Logger
     private let lock: DirectoryLock
@@ -31,7 +30,7 @@ package final class ContentStore: Sendable {
     package init(
         _ configuration: StoreConfiguration, now: @escaping @Sendable () -> Int64, logger: Logger
     ) throws(StoreError) {
-        self.configuration = configuration
+        settings = StoreSettings(configuration)
         self.now = now
         self.logger = logger
         startedAt = now()
@@ -41,21 +40,18 @@ package final class ContentStore: Sendable {
         for name in names(in: layout.trash) { unlink(layout.trash(name)) }
         let (database, committed) = try Self.openDatabase(layout, at: startedAt, logger: logger)
         self.database = database
-        let fileSystem = Capacity.fileSystem(of: layout.root)
-        var ledger = Ledger(
-            limit: configuration.maxSize.bytes(ofFileSystem: fileSystem.total),
-            minFree: configuration.minFree.bytes(ofFileSystem: fileSystem.total),
-            lowWatermark: configuration.lowWatermark)
+        var ledger = Ledger(limit: 0, minFree: 0, lowWatermark: 1)
         ledger.committed = committed
-        quarantine = Quarantine(layout: layout, limit: ledger.limit)
-        listBound = ListBound(limit: ledger.limit)
-        capacity = Capacity(ledger, root: layout.root)
+        ledger.bound(by: configuration, onDiskOf: layout.root)
+        let capacity = Capacity(ledger, root: layout.root)
+        self.capacity = capacity
+        quarantine = Quarantine(layout: layout) { capacity.snapshot.limit }
         partials = Partials(layout: layout, database: database, capacity: capacity, logger: logger)
         partials.recover(at: startedAt)
         let totals = try database.totals()
         evictor = Evictor(
             layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, partials: partials,
-            lease: configuration.lease,
+            settings: settings,
             evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
         uses.start(after: try database.latestUse())
         measureOverhead()
@@ -227,7 +223,7 @@ package final class ContentStore: Sendable {
         await partials.drop(digest)
     }
 
-    private func drop(damaged digest: Digest, isThere: Bool) async throws(StoreError) {
+    func drop(damaged digest: Digest, isThere: Bool) async throws(StoreError) {
         if isThere { try quarantine.take(stored: digest, id: nextID()) }
         let counted = try await database.forgetContent(of: digest)
         capacity.change { $0.committed -= onDisk(counted ?? 0) }

@@ -122,5 +122,5 @@ extension ContentStore {
         }
     }
 
-    func close() { database.close() }
+    package func close() { database.close() }
 }
