@@ -46,7 +46,7 @@ final class MetadataDatabase: Sendable {
             try db.execute(
                 sql: """
                     PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA mmap_size = 1073741824;
-                    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304
+                    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304; PRAGMA temp_store = MEMORY
                     """)
         }
         pool = try DatabasePool(path: path, configuration: configuration)
