@@ -57,6 +57,8 @@ struct Composition {
     }
 
     func run() async throws {
+        // Before anybody can know that it serves: what comes earlier waits.
+        let signals = await UnixSignalsSequence(trapping: .sighup, .sigterm, .sigint)
         await reloader.serve(by: server)
         let addresses = try await bind()
         if configuration.offline { logger.notice("offline: no upstream is asked") }
@@ -66,7 +68,6 @@ struct Composition {
                 "version": "\(Wharf.version)", "listen": "\(addresses.map { "\($0)" }.joined(separator: ", "))",
                 "data": "\(configuration.data)",
             ])
-        let signals = await UnixSignalsSequence(trapping: .sighup, .sigterm, .sigint)
         let running = Task { [services] in try await services.run() }
         let obeying = Task { await obey(signals, running) }
         defer { obeying.cancel() }

@@ -145,7 +145,8 @@ extension Conformance {
                 bench=$HOME
                 unset HOME TMPDIR
                 if [ -z "$WHARF_TEST_INSIDE" ]; then
-                    WHARF_TEST_INSIDE=1 HOME=$bench exec unshare -m --propagation private /bin/bash -c "$script" "$0" "$@"
+                    export WHARF_TEST_INSIDE=1 HOME=$bench
+                    exec unshare -m --propagation private /bin/bash -c "$script" "$0" "$@"
                 fi
                 mkdir -p /mnt; mount --bind "$bench" /mnt
                 mount -t tmpfs -o size=4k none /tmp; mkdir "$bench"; mount --bind /mnt "$bench"
@@ -188,7 +189,8 @@ extension Conformance {
                 let scene = try await OperationScene.start(
                     on: bench, [upstream], Mirror.dockerHub(on: upstream.port(), ["fresh-for: 1h"]),
                     surroundings: Surroundings(variables: [
-                        "LD_PRELOAD": try #require(library, "`deploy/test` installs faketime"), "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": "1",
+                        "LD_PRELOAD": try #require(library, "`deploy/test` installs faketime"),
+                        "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": "1",
                         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                     ]))
                 var builder = ImageBuilder(seed: 1)

@@ -59,7 +59,8 @@ extension Conformance {
         }
 
         @Test func `an upstream that stays the same keeps its tokens, another asks for new ones`() async throws {
-            try await withOperation(StubOptions(authentication: .bearer()), { Self.hub($0[0]) }) { (scene: OperationScene) async throws in
+            let asking = StubOptions(authentication: .bearer())
+            try await withOperation(asking) { (scene: OperationScene) async throws in
                 let blobs = (1...3).map { scene.cargo(100_000, seed: $0) }
                 #expect(try await scene.pull(blobs[0]).isWhole)
                 try await scene.reload("drain: 5s\n" + Self.hub(scene.upstream))
@@ -183,7 +184,8 @@ extension Conformance {
 
         @Test func `a limit that was spent is tried again`() async throws {
             let spent = StubOptions(rateLimit: (limit: 100, remaining: 0))
-            try await withOperation(spent, { Self.hub($0[0], "fresh-for: 0s") }) { (scene: OperationScene) async throws in
+            func eager(_ upstreams: [StubRegistry]) -> String { Self.hub(upstreams[0], "fresh-for: 0s") }
+            try await withOperation(spent, eager) { (scene: OperationScene) async throws in
                 var builder = ImageBuilder(seed: 1)
                 scene.upstream.add(builder.image(layers: [10_000]), to: OperationScene.repository, tag: "latest")
                 let path = "/v2/\(OperationScene.repository)/manifests/latest"
