@@ -1,21 +1,29 @@
-// Who may do what: at this time, whether a request comes from a holder of the admin token.
+// Who may do what: at this time, whether a request comes from the owner of the data or a holder of the admin token.
 
 package import HTTPServer
 import HTTPTypes
+import Synchronization
 
 /// It can be printed, and shows nothing.
-package struct Access: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    private let adminToken: [UInt8]?
+package final class Access: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    private let adminToken: Mutex<[UInt8]?>
 
-    /// - Parameter adminToken: without one, or with an empty one, nobody is an administrator.
-    package init(adminToken: String?) {
-        self.adminToken = adminToken.flatMap { $0.isEmpty ? nil : Array($0.utf8) }
-    }
+    /// - Parameter adminToken: without one, or with an empty one, nobody is an administrator over the network.
+    package init(adminToken: String?) { self.adminToken = Mutex(Self.secret(adminToken)) }
 
-    /// Whether it carries the admin token as `Authorization: Bearer` (RFC 6750 §2.1), once.
+    /// Another token, or none, from the next request on.
+    package func reconfigure(adminToken token: String?) { adminToken.withLock { $0 = Self.secret(token) } }
+
+    private static func secret(_ token: String?) -> [UInt8]? { token.flatMap { $0.isEmpty ? nil : Array($0.utf8) } }
+
+    /// Whether it came through the admin socket, or carries the admin token as `Authorization: Bearer` (RFC 6750 §2.1),
+    /// once.
     package func isAdmin(_ request: Request) -> Bool {
+        if request.isByOwner { return true }
         let fields = request.fields[values: .authorization]
-        guard let adminToken, fields.count == 1, let credentials = fields.first else { return false }
+        guard let adminToken = adminToken.withLock({ $0 }), fields.count == 1, let credentials = fields.first else {
+            return false
+        }
         let scheme = credentials.prefix { $0 != " " }
         guard scheme.lowercased() == "bearer" else { return false }
         let token = credentials.utf8.dropFirst(scheme.utf8.count).drop { $0 == UInt8(ascii: " ") }

@@ -13,15 +13,18 @@ package struct WharfResponder: Responder {
     private let metrics: MetricsHandler
     private let search: SearchHandler
     private let events: EventsHandler
+    private let reload: ReloadHandler
+    private let scrub: ScrubHandler
     private let access: Access
 
     /// - Parameters:
     ///   - pseudonym: what this program calls itself in `Via`.
     ///   - access: who may do more than read.
+    ///   - reload: reads the configuration again.
     ///   - uptime: seconds since the start.
     package init(
-        cache: PullThroughCache, version: String, pseudonym: String, access: Access = Access(adminToken: nil),
-        uptime: @escaping @Sendable () -> Double
+        cache: PullThroughCache, version: String, pseudonym: String, access: Access,
+        reload: @escaping @Sendable () async -> Reloaded, uptime: @escaping @Sendable () -> Double
     ) {
         self.access = access
         let discovery = Discovery(cache: cache)
@@ -31,6 +34,8 @@ package struct WharfResponder: Responder {
         statistics = StatisticsHandler(cache: cache, version: version, uptime: uptime)
         metrics = MetricsHandler(cache: cache, version: version, uptime: uptime)
         events = EventsHandler(events: cache.events)
+        self.reload = ReloadHandler(reload: reload)
+        scrub = ScrubHandler(cache: cache)
     }
 
     package func ready(_ request: Request) -> Response? {
@@ -50,7 +55,7 @@ package struct WharfResponder: Responder {
 
     private func answer(to request: Request) async -> Response {
         if request.path == "/v2" || request.path.hasPrefix("/v2/") { return await registry.respond(to: request) }
-        if request.path == "/api/v1" || request.path.hasPrefix("/api/v1/") { return administer(request) }
+        if request.path == "/api/v1" || request.path.hasPrefix("/api/v1/") { return await administer(request) }
         switch request.path {
         case "/livez" where request.isRead: return health.live()
         case "/readyz" where request.isRead: return await health.ready()
@@ -63,9 +68,9 @@ package struct WharfResponder: Responder {
         }
     }
 
-    /// The admin API: who may pull may read, all else is for the holder of the token, and who is not is not even told
+    /// The admin API: who may pull may read, all else is for the owner and the holder of the token, and who is not is not even told
     /// what there is.
-    private func administer(_ request: Request) -> Response {
+    private func administer(_ request: Request) async -> Response {
         guard request.isRead || access.isAdmin(request) else {
             return ErrorMapping.response(
                 .unauthorized, .unauthorized, "this takes the admin token",
@@ -74,12 +79,17 @@ package struct WharfResponder: Responder {
         switch request.path {
         case "/api/v1/events" where request.isRead: return events.respond(to: request)
         case "/api/v1/events": return Self.readOnly
+        case "/api/v1/reload" where request.method == .post: return await reload.respond()
+        case "/api/v1/scrub" where request.method == .post: return scrub.respond(to: request)
+        case "/api/v1/reload", "/api/v1/scrub": return Self.postOnly
         default: return Self.nothing
         }
     }
 
     private static let readOnly = ErrorMapping.response(
         .methodNotAllowed, .unsupported, "only GET and HEAD are served here", fields: [.allow: "GET, HEAD"])
+    private static let postOnly = ErrorMapping.response(
+        .methodNotAllowed, .unsupported, "only POST is served here", fields: [.allow: "POST"])
     private static let nothing = ErrorMapping.response(.notFound, .unsupported, "there is nothing at this path")
 
     /// Every answer says how the cache came to it.

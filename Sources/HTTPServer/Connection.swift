@@ -160,12 +160,14 @@ final class Connection: ChannelDuplexHandler {
         if admission == .refused {
             return answer(exchange, .plain(.serviceUnavailable, "too many connections", retryAfter: 1), isLast: true)
         }
-        if let response = table.responder.ready(arrival.request) { return answer(exchange, response) }
+        var request = arrival.request
+        request.isByOwner = table.isForOwner
+        if let response = table.responder.ready(request) { return answer(exchange, response) }
 
         deadline = isInputClosed ? .now() + table.timeouts.header : .distantFuture
         let loop = table.loop
         let bound = NIOLoopBound((self, exchange), eventLoop: loop)
-        exchange.task = Task { [responder = table.responder, request = arrival.request] in
+        exchange.task = Task { [responder = table.responder, request] in
             let response = await responder.respond(to: request)
             loop.execute {
                 let (connection, exchange) = bound.value

@@ -12,6 +12,7 @@ final class ConnectionLimits: Sendable {
     }
 
     private struct Counts {
+        var total, perAddress: Int
         var open = 0
         var refused = 0
         var byAddress: [String: Int] = [:]
@@ -20,18 +21,20 @@ final class ConnectionLimits: Sendable {
     /// Connections that may be told at one time that there are too many.
     static let refusedAtOnce = 256
 
-    private let total: Int
-    private let perAddress: Int
-    private let counts = Mutex(Counts())
+    private let counts: Mutex<Counts>
 
     init(total: Int, perAddress: Int) {
-        self.total = total
-        self.perAddress = perAddress
+        counts = Mutex(Counts(total: total, perAddress: perAddress))
+    }
+
+    /// Who is in stays in.
+    func set(total: Int, perAddress: Int) {
+        counts.withLock { ($0.total, $0.perAddress) = (total, perAddress) }
     }
 
     func enter(_ address: String) -> Admission {
         counts.withLock { counts in
-            guard counts.open < total, counts.byAddress[address, default: 0] < perAddress else {
+            guard counts.open < counts.total, counts.byAddress[address, default: 0] < counts.perAddress else {
                 guard counts.refused < Self.refusedAtOnce else { return .dropped }
                 counts.refused += 1
                 return .refused

@@ -5,8 +5,10 @@ import NIOCore
 /// no scheduled task, and a request sets its deadlines by storing a number.
 final class ConnectionTable {
     let loop: any EventLoop
-    let configuration: ServerConfiguration
-    let timeouts: Timeouts
+    /// Its connections are those of the admin socket.
+    let isForOwner: Bool
+    private(set) var configuration: ServerConfiguration
+    private(set) var timeouts: Timeouts
     let responder: any Responder
     let limits: ConnectionLimits
     let log: AccessLog
@@ -20,10 +22,11 @@ final class ConnectionTable {
     private var dateLine = DateLine()
 
     init(
-        loop: any EventLoop, position: (index: Int, count: Int), configuration: ServerConfiguration,
+        loop: any EventLoop, position: (index: Int, count: Int), isForOwner: Bool = false, configuration: ServerConfiguration,
         responder: any Responder, limits: ConnectionLimits, log: AccessLog, now: @escaping @Sendable () -> Int64
     ) {
         self.loop = loop
+        self.isForOwner = isForOwner
         self.configuration = configuration
         self.responder = responder
         self.limits = limits
@@ -33,6 +36,12 @@ final class ConnectionTable {
         waker = Waker(id: ObjectIdentifier(loop)) { work in loop.execute(work) }
         nextID = UInt64(position.index)
         idStride = UInt64(position.count)
+    }
+
+    /// What is timed already keeps its deadline; the next one is set by the new configuration.
+    func reconfigure(_ configuration: ServerConfiguration) {
+        self.configuration = configuration
+        timeouts = Timeouts(configuration)
     }
 
     /// Whether the server is stopping: what is under way ends, what is asked now is answered 503.

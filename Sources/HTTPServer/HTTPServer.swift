@@ -9,25 +9,29 @@ import Synchronization
 /// HTTP/1.1 and 1.0 on the process's event loops, one listener a loop and address.
 package final class HTTPServer: Service {
     private struct State {
+        var configuration: ServerConfiguration
         var listeners: [any Channel] = []
+        var adminSocket: String?
         var tables: [NIOLoopBound<ConnectionTable>] = []
         var addresses: [BoundAddress] = []
     }
 
-    private let configuration: ServerConfiguration
     private let responder: any Responder
     private let logger: Logger
     private let now: @Sendable () -> Int64
     /// The process's own, never shut down: a fill may wake a connection's loop long after the connection.
     private let group = MultiThreadedEventLoopGroup.singleton
-    private let state = Mutex(State())
+    private let limits: ConnectionLimits
+    private let state: Mutex<State>
 
     /// - Parameter now: the wall clock in Unix seconds, for the `Date` field.
     package init(
         configuration: ServerConfiguration, responder: any Responder, logger: Logger,
         now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
     ) {
-        self.configuration = configuration
+        limits = ConnectionLimits(
+            total: configuration.connections, perAddress: configuration.connectionsPerAddress)
+        state = Mutex(State(configuration: configuration))
         self.responder = responder
         self.logger = logger
         self.now = now
@@ -38,11 +42,12 @@ package final class HTTPServer: Service {
     /// - Returns: the addresses in the configuration's order, each with the port it got.
     /// - Throws: `IOError` if an address is taken, also by another process that would share it, or cannot be had.
     package func bind() async throws -> [BoundAddress] {
+        let configuration = state.withLock { $0.configuration }
         let wanted = try configuration.addresses.map { address in
             try SocketAddress.makeAddressResolvingHost(address.host, port: address.port)
         }
         for address in wanted { try Self.probe(address) }
-        let tables = try await makeTables()
+        let tables = try await makeTables(configuration)
         do {
             for (address, named) in zip(wanted, configuration.addresses) {
                 var address = address
@@ -60,7 +65,48 @@ package final class HTTPServer: Service {
             throw error
         }
         state.withLock { $0.tables = tables }
+        if let path = configuration.adminSocket { await bindAdminSocket(path, configuration) }
         return state.withLock { $0.addresses }
+    }
+
+    /// The mirror serves without it too: a file system that has no sockets is no reason not to start.
+    private func bindAdminSocket(_ path: String, _ configuration: ServerConfiguration) async {
+        do {
+            // Limits of its own: however many clients there are, its owner gets through.
+            let table = try await makeTable(
+                on: group.next(), at: nil, limits: ConnectionLimits(total: 64, perAddress: 64), configuration)
+            let descriptor = try AdminSocket.listen(at: path)
+            let listener = try await Pipeline.listen(on: descriptor, table: table, loop: table.eventLoop)
+            state.withLock { state in
+                state.listeners.append(listener)
+                state.tables.append(table)
+                state.adminSocket = path
+            }
+        } catch {
+            logger.warning(
+                "there is no admin socket: commands reach this mirror with --server and the admin token only",
+                metadata: ["path": "\(path)", "reason": "\(error)"])
+        }
+    }
+
+    /// Takes up other limits and timeouts; addresses and socket stay. Connections and what is on its way to them are
+    /// not touched.
+    package func reconfigure(_ configuration: ServerConfiguration) {
+        limits.set(total: configuration.connections, perAddress: configuration.connectionsPerAddress)
+        let tables = state.withLock { state in
+            state.configuration = configuration
+            return state.tables
+        }
+        for table in tables { table.eventLoop.execute { table.value.reconfigure(configuration) } }
+    }
+
+    /// Waits for nobody any more: of a stop that has begun, or is about to, the drain is over.
+    package func hurry() {
+        let tables = state.withLock { state in
+            state.configuration.drain = .zero
+            return state.tables
+        }
+        Self.reset(tables)
     }
 
     /// Serves until the service group shuts down gracefully, then drains; a cancelled task resets what is left.
@@ -77,50 +123,62 @@ package final class HTTPServer: Service {
     /// Stops listening, lets responses in flight end within the configured time, and resets what is left.
     private func stop() async {
         await closeListeners()
-        let tables = state.withLock { $0.tables }
+        let (tables, drain) = state.withLock { ($0.tables, $0.configuration.drain) }
         await withTaskCancellationHandler {
             await withTaskGroup(of: Void.self) { group in
                 for table in tables {
-                    let time = TimeAmount(configuration.drain)
+                    let time = TimeAmount(drain)
                     let drained = table.eventLoop.flatSubmit { table.value.drain(within: time) }
                     // It never fails.
                     group.addTask { try? await drained.get() }
                 }
             }
         } onCancel: {
-            for table in tables {
-                table.eventLoop.execute {
-                    _ = table.value.drain(within: .zero)
-                    table.value.resetAll()
-                }
+            Self.reset(tables)
+        }
+    }
+
+    private static func reset(_ tables: [NIOLoopBound<ConnectionTable>]) {
+        for table in tables {
+            table.eventLoop.execute {
+                _ = table.value.drain(within: .zero)
+                table.value.resetAll()
             }
         }
     }
 
     private func closeListeners() async {
-        let listeners = state.withLock { state in
-            defer { state.listeners = [] }
-            return state.listeners
+        let (listeners, adminSocket) = state.withLock { state in
+            defer { (state.listeners, state.adminSocket) = ([], nil) }
+            return (state.listeners, state.adminSocket)
         }
+        if let adminSocket { unlink(adminSocket) }
         // A listener that is closed already is what we want.
         for listener in listeners { try? await listener.close() }
     }
 
-    private func makeTables() async throws -> [NIOLoopBound<ConnectionTable>] {
-        let limits = ConnectionLimits(
-            total: configuration.connections, perAddress: configuration.connectionsPerAddress)
-        let loops = Array(group.makeIterator())
+    private func makeTables(
+        _ configuration: ServerConfiguration
+    ) async throws -> [NIOLoopBound<ConnectionTable>] {
         var tables: [NIOLoopBound<ConnectionTable>] = []
-        for (index, loop) in loops.enumerated() {
-            let table = try await loop.submit { [configuration, responder, logger, now] in
-                let table = ConnectionTable(
-                    loop: loop, position: (index, loops.count), configuration: configuration, responder: responder,
-                    limits: limits, log: AccessLog(logger: logger), now: now)
-                return NIOLoopBound(table, eventLoop: loop)
-            }.get()
-            tables.append(table)
+        for loop in group.makeIterator() {
+            tables.append(try await makeTable(on: loop, at: tables.count, limits: limits, configuration))
         }
         return tables
+    }
+
+    /// - Parameter place: among the loops; `nil`: it is that of the admin socket, which counts behind them.
+    private func makeTable(
+        on loop: any EventLoop, at place: Int?, limits: ConnectionLimits, _ configuration: ServerConfiguration
+    ) async throws -> NIOLoopBound<ConnectionTable> {
+        let loops = Array(group.makeIterator()).count
+        return try await loop.submit { [responder, logger, now] in
+            let table = ConnectionTable(
+                loop: loop, position: (place ?? loops, loops + 1), isForOwner: place == nil,
+                configuration: configuration, responder: responder, limits: limits, log: AccessLog(logger: logger),
+                now: now)
+            return NIOLoopBound(table, eventLoop: loop)
+        }.get()
     }
 
     /// Fails if anyone else listens there. The listeners themselves would not notice: SO_REUSEPORT shares the port with

@@ -26,6 +26,20 @@ enum Pipeline {
             .bind(to: address).get()
     }
 
+    /// Listens at the admin socket, with a descriptor that is bound and listening.
+    static func listen(
+        on descriptor: CInt, table: NIOLoopBound<ConnectionTable>, loop: any EventLoop
+    ) async throws -> any Channel {
+        try await ServerBootstrap(group: loop)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.recvAllocator, value: receive)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try configure(channel, table.value) }
+            }
+            .withBoundSocket(descriptor).get()
+    }
+
     /// Requests are small, and every idle connection keeps one of these.
     private static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
 

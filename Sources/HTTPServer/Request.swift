@@ -12,6 +12,8 @@ package struct Request: Sendable {
     package let peer: String
     /// Unique in this process; the `id` of the access log.
     package let id: UInt64
+    /// It came through the admin socket, which only the owner of the data can open.
+    package var isByOwner = false
 
     package init(
         method: HTTPRequest.Method, path: String, query: String? = nil, fields: HTTPFields = [:],

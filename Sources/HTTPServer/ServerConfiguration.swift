@@ -16,6 +16,8 @@ package struct ServerConfiguration: Sendable {
     }
 
     package var addresses: [Address]
+    /// The path of a socket through which requests come with the administrator's right; the directory is ours alone.
+    package var adminSocket: String?
     /// Open connections at once, in all and from one client address; further ones are answered 503.
     package var connections = 20_000
     package var connectionsPerAddress = 4_096

@@ -195,7 +195,7 @@ extension PullThroughCache {
     /// manifest names it.
     private func isShown(_ fill: Fill, in repository: Repository, _ knowledge: BlobKnowledge) -> Bool {
         if knowledge.isAnswered || fill.hasAnswered(for: repository) { return true }
-        let isPrivate = directory.hasCredentials(fill.source.upstream) && fill.source.upstream != repository.upstream
+        let isPrivate = fill.takesCredentials && fill.source.upstream != repository.upstream
         return knowledge.isLinked && !isPrivate
     }
 

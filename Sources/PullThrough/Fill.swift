@@ -251,6 +251,9 @@ package final class Fill: Sendable {
     /// Whether a repository's own upstream has answered for the digest in this fill.
     func hasAnswered(for repository: Repository) -> Bool { state.withLock { $0.answered.contains(repository) } }
 
+    /// Whether it takes credentials of ours to read from any of its sources, whatever is configured by now.
+    var takesCredentials: Bool { state.withLock { $0.sources.contains { $0.registry.hasCredentials } } }
+
     var hasOneSource: Bool { state.withLock { $0.sources.count == 1 } }
 
     /// Whether it has been said what comes of it.

@@ -136,25 +136,26 @@ extension PullThroughCache {
     func download(
         _ reference: Reference, in repository: Repository
     ) async throws(PullThroughError) -> Fetched {
-        let fetched = try await asking(repository) { registry, name throws(UpstreamError) in
-            try await registry.manifest(name, reference)
+        let (fetched, isPrivate) = try await asking(repository) { registry, name throws(UpstreamError) in
+            (try await registry.manifest(name, reference), registry.hasCredentials)
         }
-        return try await keep(fetched, reference, in: repository)
+        return try await keep(fetched, reference, in: repository, isPrivate: isPrivate)
     }
 
     /// The same by tag, on condition that it names another than is known; nil if it does not.
     func download(
         _ tag: Tag, in repository: Repository, unless known: Digest
     ) async throws(PullThroughError) -> Fetched? {
-        let fetched = try await asking(repository) { registry, name throws(UpstreamError) in
-            try await registry.manifest(name, .tag(tag), unless: known)
+        let (fetched, isPrivate) = try await asking(repository) { registry, name throws(UpstreamError) in
+            (try await registry.manifest(name, .tag(tag), unless: known), registry.hasCredentials)
         }
         guard let fetched else { return nil }
-        return try await keep(fetched, .tag(tag), in: repository)
+        return try await keep(fetched, .tag(tag), in: repository, isPrivate: isPrivate)
     }
 
+    /// - Parameter isPrivate: it took credentials of ours.
     private func keep(
-        _ fetched: FetchedManifest, _ reference: Reference, in repository: Repository
+        _ fetched: FetchedManifest, _ reference: Reference, in repository: Repository, isPrivate: Bool
     ) async throws(PullThroughError) -> Fetched {
         statistics.received(Int64(fetched.bytes.count))
         let (content, manifest) = try checked(fetched, reference, of: repository.upstream)
@@ -163,9 +164,7 @@ extension PullThroughCache {
             isIndex: manifest.kind == .index, linked: manifest.linked.map { ($0.digest, $0.size) },
             subject: manifest.subject?.digest)
         do throws(StoreError) {
-            try await store.store(
-                new, in: repository,
-                broughtBy: directory.hasCredentials(repository.upstream) ? repository.upstream : nil)
+            try await store.store(new, in: repository, broughtBy: isPrivate ? repository.upstream : nil)
             return Fetched(content: content)
         } catch {
             // What was fetched and is right is served all the same; the next request fetches it again.

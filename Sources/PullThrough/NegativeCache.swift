@@ -40,6 +40,8 @@ final class NegativeCache: Sendable {
         return error.map { Refusal($0, CacheStatus(detail: "negative")) }
     }
 
+    func forgetAll() { entries.withLock { $0.removeAll() } }
+
     /// Remembers what is the upstream's word; a failure is none.
     func remember(_ error: PullThroughError, for key: Key, as revision: Int, at now: Int64, during period: Int64) {
         switch error {

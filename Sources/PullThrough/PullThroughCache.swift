@@ -8,14 +8,21 @@ import Synchronization
 import Upstream
 
 package final class PullThroughCache: Sendable {
-    package let directory: UpstreamDirectory
+    /// Who is asked. It may be another at the next look, so what belongs together is read at once.
+    package var directory: UpstreamDirectory { asked.withLock { $0.directory } }
+    /// Ask no upstream at all.
+    package var isOffline: Bool { asked.withLock { $0.isOffline } }
     package let statistics: Statistics
     let store: ContentStore
-    /// Ask no upstream at all.
-    package let isOffline: Bool
+    private let asked: Mutex<Asked>
     let now: @Sendable () -> Int64
     let clock: any Clock<Duration>
     let logger: Logger
+
+    private struct Asked {
+        var directory: UpstreamDirectory
+        var isOffline: Bool
+    }
 
     private struct Fills {
         /// At most one a digest; entered only in that digest's turn. Who finds one here may follow it.
@@ -50,12 +57,20 @@ package final class PullThroughCache: Sendable {
         patience = Patience(uptime: stopwatch(clock))
         events = EventLog(now: now)
         self.store = store
-        self.directory = directory
+        asked = Mutex(Asked(directory: directory, isOffline: isOffline))
         self.statistics = statistics
-        self.isOffline = isOffline
         self.clock = clock
         self.now = now
         self.logger = logger
+    }
+
+    /// Asks others from now on. What is under way goes on with whom it began; what was learnt of failures and of
+    /// absence, and that nothing may be pulled, is void: somebody has just mended something.
+    package func reconfigure(directory: UpstreamDirectory, isOffline: Bool) {
+        asked.withLock { $0 = Asked(directory: directory, isOffline: isOffline) }
+        for name in directory.names { directory[name]?.registry.pardon() }
+        unknowns.forgetAll()
+        tagMemory.forgetSetbacks()
     }
 
     /// The registry of a repository that `directory` gave; without one, or offline, there is nobody to ask.
@@ -162,11 +177,6 @@ package final class PullThroughCache: Sendable {
         fills.withLock { $0.tasks.values.map(\.fill) }.sorted { $0.startedAt < $1.startedAt }
     }
 
-}
-
-extension UpstreamDirectory {
-    /// Whether it takes credentials of ours to read from this upstream.
-    func hasCredentials(_ upstream: String) -> Bool { self[upstream]?.registry.hasCredentials == true }
 }
 
 extension CacheStatus {

@@ -24,6 +24,12 @@ final class TagMemory: Sendable {
         var question = Setback(backoff: Backoff(free: 10, first: .seconds(1), most: .seconds(30)))
         /// Of the GET of what it is said to name now.
         var fetch: Setback?
+
+        var hasFailed: Bool { question.error != nil || fetch != nil }
+
+        var pardoned: Entry {
+            Entry(digest: digest, confirmedAt: confirmedAt, jitter: jitter, isServedStale: isServedStale)
+        }
     }
 
     private struct Setback {
@@ -128,6 +134,13 @@ final class TagMemory: Sendable {
         return entries.withLock { entries in
             guard let fetch = entries[key]?.fetch, fetch.digest == digest else { return nil }
             return fetch.refusal(at: now)
+        }
+    }
+
+    /// What failed may not fail any more.
+    func forgetSetbacks() {
+        entries.withLock { entries in
+            for (key, entry) in entries where entry.hasFailed { entries[key] = entry.pardoned }
         }
     }
 

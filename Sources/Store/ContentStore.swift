@@ -16,8 +16,7 @@ package final class ContentStore: Sendable {
     let evictor: Evictor
     let partials: Partials
     let quarantine: Quarantine
-    let listBound: ListBound
-    let configuration: StoreConfiguration
+    let settings: StoreSettings
     let now: @Sendable () -> Int64
     let logger: Logger
     private let lock: DirectoryLock
@@ -36,7 +35,7 @@ package final class ContentStore: Sendable {
     package init(
         _ configuration: StoreConfiguration, now: @escaping @Sendable () -> Int64, logger: Logger
     ) throws(StoreError) {
-        self.configuration = configuration
+        settings = StoreSettings(configuration)
         self.now = now
         self.logger = logger
         startedAt = now()
@@ -47,21 +46,18 @@ package final class ContentStore: Sendable {
         health = StoreHealth(root: layout.root, logger: logger)
         database = MetadataDatabase(layout, health: health, now: now, logger: logger)
         let committed = try database.open() ?? 0
-        let fileSystem = Capacity.fileSystem(of: layout.root)
-        var ledger = Ledger(
-            limit: configuration.maxSize.bytes(ofFileSystem: fileSystem.total),
-            minFree: configuration.minFree.bytes(ofFileSystem: fileSystem.total),
-            lowWatermark: configuration.lowWatermark)
+        var ledger = Ledger(limit: 0, minFree: 0, lowWatermark: 1)
         ledger.committed = committed
-        quarantine = Quarantine(layout: layout, limit: ledger.limit)
-        listBound = ListBound(limit: ledger.limit)
-        capacity = Capacity(ledger, root: layout.root)
+        ledger.bound(by: configuration, onDiskOf: layout.root)
+        let capacity = Capacity(ledger, root: layout.root)
+        self.capacity = capacity
+        quarantine = Quarantine(layout: layout) { capacity.snapshot.limit }
         partials = Partials(layout: layout, database: database, capacity: capacity, logger: logger)
         partials.recover(at: startedAt)
         let totals = (try? database.totals()) ?? [:]
         evictor = Evictor(
             layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, partials: partials,
-            lease: configuration.lease,
+            settings: settings,
             evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
         uses.start(after: database.latestUse())
         measureOverhead()

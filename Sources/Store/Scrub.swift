@@ -100,6 +100,12 @@ extension ContentStore {
         try await database.repositories(linking: digest)
     }
 
+    /// Whether it was stored as a manifest or an index, also where its content has been lost: those are asked for by
+    /// another path than blobs.
+    package func isManifest(_ digest: Digest) async throws(StoreError) -> Bool {
+        try await database.isManifest(digest)
+    }
+
     /// So many bytes of a stored blob are being served. A share of what is served (`verifyRate`) is hashed soon after,
     /// from the page cache where it still is.
     package func noteServed(_ digest: Digest, size: Int64, bytes: Int64) {

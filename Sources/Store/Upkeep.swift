@@ -156,5 +156,5 @@ extension ContentStore {
         }
     }
 
-    func close() { database.close() }
+    package func close() { database.close() }
 }

@@ -147,6 +147,9 @@ final class EndpointLedger: Sendable {
         return state.withLock { $0.allowance.retryAfter(at: now) }
     }
 
+    /// What was told of an end of it is not believed any longer.
+    func pardon() { state.withLock { $0.allowance.pardon() } }
+
     /// Other credentials have another allowance.
     func forgetAllowance() { state.withLock { $0.allowance = Allowance() } }
 

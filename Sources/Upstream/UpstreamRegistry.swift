@@ -101,6 +101,12 @@ package final class UpstreamRegistry: Sendable {
         }
     }
 
+    /// Nothing is known to be spent any more: whoever runs this mirror may have bought more.
+    package func pardon() {
+        for asker in askers { asker.ledger.pardon() }
+        askedWhileSpent.withLock { $0 = nil }
+    }
+
     /// The soonest end of it that was told, if any was.
     package var spentFor: Duration? { askers.compactMap(\.ledger.retryAfter).min() }
 

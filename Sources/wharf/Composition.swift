@@ -1,12 +1,9 @@
-// The whole object graph on one page, built by hand, bottom-up.
+// The mirror as it runs: the parts with a server before them, in the order in which they stop, and the signals.
 
 import FoundationEssentials
 import Frontend
-import Glibc
 import HTTPServer
-import Hosting
 import Logging
-import OCI
 import PullThrough
 import ServiceLifecycle
 import Store
@@ -14,70 +11,55 @@ import UnixSignals
 import Upstream
 
 struct Composition {
+    private let parts: Parts
     private let server: HTTPServer
     private let services: ServiceGroup
+    private let reloader: Reloader
     private let configuration: Configuration
     private let logger: Logger
 
     /// Opens the store; asks nothing of the network.
-    init(_ configuration: Configuration, logger: Logger) throws {
+    ///
+    /// - Parameter source: where the configuration came from, to be read again.
+    init(_ configuration: Configuration, from source: ConfigurationSource, log: LogSettings, logger: Logger) throws {
         self.configuration = configuration
         self.logger = logger
-        let clock = ContinuousClock()
-        let started = clock.now
-
-        // Hands
-        let store = try ContentStore(StoreConfiguration(configuration), now: unixMilliseconds, logger: logger)
-        let transport = CurlTransport()
-        let instance = String(UInt32.random(in: .min ... .max), radix: 16)
-
-        // Mind
-        let environment = ProcessInfo.processInfo.environment
-        let memos = store.memos()
-        let upstreams = try configuration.upstreams.map { upstream in
-            let registry = UpstreamRegistry(
-                try UpstreamConfiguration(upstream, environment: environment), transport: transport, clock: clock,
-                now: { unixMilliseconds() / 1000 }, logger: logger, instance: instance, memos: memos)
-            let entry = UpstreamDirectory.Entry(
-                registry: registry, policy: FreshnessPolicy(upstream.freshness), tagPolicy: upstream.tagPolicy,
-                fills: FillPolicy(upstream), allows: upstream.allows)
-            return (name: upstream.name, entry: entry)
-        }
-        for mistake in Proxies(configured: .environment, environment: environment).mistakes {
+        let parts = try Parts(configuration, logger: logger)
+        self.parts = parts
+        for mistake in Proxies(configured: .environment, environment: ProcessInfo.processInfo.environment).mistakes {
             logger.warning("a proxy of the environment is not used", metadata: ["reason": "\(mistake)"])
         }
-        let hosted = HostedNames([])
-        let statistics = Statistics(saved: store.totals())
-        let cache = PullThroughCache(
-            store: store,
-            directory: UpstreamDirectory(
-                upstreams, defaultName: configuration.defaultUpstream, isHosted: { hosted.contains($0) }),
-            statistics: statistics, isOffline: configuration.offline, clock: clock, now: unixMilliseconds,
-            logger: logger)
 
         // Face
+        let access = Access(adminToken: configuration.adminToken?.revealed)
+        let reloader = Reloader(configuration, from: source, parts: parts, access: access, log: log)
+        self.reloader = reloader
+        let (clock, cache, statistics) = (parts.clock, parts.cache, parts.statistics)
+        let started = clock.now
         let responder = WharfResponder(
-            cache: cache, version: Wharf.version, pseudonym: "wharf-\(instance)",
-            access: Access(adminToken: configuration.adminToken?.revealed)
+            cache: cache, version: Wharf.version, pseudonym: "wharf-\(parts.instance)", access: access,
+            reload: { await reloader.reload() }
         ) {
             let (seconds, attoseconds) = (clock.now - started).components
             return Double(seconds) + Double(attoseconds / 1_000_000_000_000_000) / 1000
         }
-        server = HTTPServer(
+        let server = HTTPServer(
             configuration: ServerConfiguration(configuration), responder: responder, logger: logger)
+        self.server = server
 
         // They stop in the reverse order: no more clients, no more transfers, then all is written down.
         let upkeep = Upkeep(
-            of: store, every: .seconds(5), clock: clock, totals: { statistics.named },
+            of: parts.store, every: .seconds(5), clock: clock, totals: { statistics.named },
             memos: { cache.directory.memos },
             beforeEnd: { await cache.cease() })
-        var group = ServiceGroupConfiguration(
-            services: [upkeep, transport, server], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        group.maximumGracefulShutdownDuration = configuration.drain + .seconds(10)
-        services = ServiceGroup(configuration: group)
+        services = ServiceGroup(
+            configuration: ServiceGroupConfiguration(services: [upkeep, parts.transport, server], logger: logger))
     }
 
     func run() async throws {
+        // Before anybody can know that it serves: what comes earlier waits.
+        let signals = await UnixSignalsSequence(trapping: .sighup, .sigterm, .sigint)
+        await reloader.serve(by: server)
         let addresses = try await bind()
         if configuration.offline { logger.notice("offline: no upstream is asked") }
         logger.info(
@@ -86,8 +68,34 @@ struct Composition {
                 "version": "\(Wharf.version)", "listen": "\(addresses.map { "\($0)" }.joined(separator: ", "))",
                 "data": "\(configuration.data)",
             ])
-        try await services.run()
+        let running = Task { [services] in try await services.run() }
+        let obeying = Task { await obey(signals, running) }
+        defer { obeying.cancel() }
+        try await running.value
         logger.info("stopped")
+    }
+
+    /// HUP reads the configuration again. TERM and INT stop it within `drain`; the second of them ends the waiting.
+    private func obey(_ signals: UnixSignalsSequence, _ running: Task<Void, any Error>) async {
+        var isStopping = false
+        for await signal in signals {
+            if signal == .sighup {
+                Task { await reloader.reload() }
+            } else if isStopping {
+                logger.notice("stopping at once", metadata: ["signal": "\(signal)"])
+                server.hurry()
+            } else {
+                isStopping = true
+                let limit = await reloader.drain + .seconds(10)
+                logger.info("stopping", metadata: ["signal": "\(signal)"])
+                await services.triggerGracefulShutdown()
+                // What does not end by itself then is cancelled.
+                Task { [parts] in
+                    try await parts.clock.sleep(for: limit)
+                    running.cancel()
+                }
+            }
+        }
     }
 
     private func bind() async throws -> [BoundAddress] {
@@ -98,18 +106,4 @@ struct Composition {
             throw StartFailure("cannot listen on \(addresses): \(error); free the port or choose another with --listen")
         }
     }
-}
-
-/// Why the program could not start, in one line that says what to do.
-struct StartFailure: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
-}
-
-/// The wall clock. It may jump; what must not is measured with the clock.
-@Sendable private func unixMilliseconds() -> Int64 {
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
 }

@@ -88,7 +88,7 @@ package struct Configuration: Sendable {
         package let freshness: Freshness
     }
 
-    package struct Upstream: Sendable {
+    package struct Upstream: Hashable, Sendable {
         /// The registry's host as images are named by.
         package let name: String
         /// Tried in order.
@@ -127,6 +127,8 @@ package struct Configuration: Sendable {
         package var maxTransfers = 16
         /// Bytes a second, all transfers together; `nil`: no limit.
         package var maxBandwidth: Int64?
+        /// Of what the files named above held when this was read.
+        package var fileContents: [Digest] = []
     }
 
     package struct Limits: Hashable, Sendable {

@@ -29,7 +29,7 @@ extension Configuration {
     package static func load(
         file: String?, flags: Flags, environment: [String: String]
     ) throws(ConfigurationMistakes) -> (Configuration, warnings: [String]) {
-        let path = file ?? flags.config ?? environment["WHARF_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
+        let path = file ?? Self.file(flags, environment)
         let notes = ConfigurationNotes(file: path ?? "")
         let node = path.flatMap { document($0, notes) }
         if let thrown = notes.thrown { throw thrown }
@@ -48,6 +48,25 @@ extension Configuration {
         guard !notes.idle.isEmpty else { return (configuration, []) }
         let warning = "\(notes.file): known but not acting yet: " + notes.idle.joined(separator: ", ")
         return (configuration, [warning])
+    }
+
+    /// Where the data lies, whatever else the file may say that is wrong.
+    ///
+    /// - Throws: what keeps it from being known.
+    static func dataDirectory(_ source: ConfigurationSource) throws(ConfigurationMistakes) -> String {
+        let overrides = ConfigurationOverrides(flags: source.flags, environment: source.environment)
+        if let data = overrides.data?.texts.last { return data }
+        let path = file(source.flags, source.environment)
+        let notes = ConfigurationNotes(file: path ?? "")
+        var root = ConfigurationSection(
+            path.flatMap { document($0, notes) }, path: "", origin: .file(notes.file, line: 1), notes: notes)
+        let data = root.value("data", or: Configuration().data, ConfigurationValues.text)
+        if let thrown = notes.thrown { throw thrown }
+        return data
+    }
+
+    private static func file(_ flags: Flags, _ environment: [String: String]) -> String? {
+        flags.config ?? environment["WHARF_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
     }
 
     private mutating func readServer(_ root: inout ConfigurationSection, _ overrides: ConfigurationOverrides) {

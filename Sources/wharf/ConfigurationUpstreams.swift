@@ -1,5 +1,8 @@
 // The upstreams: those that the file names, those of the command line, and those that are built in.
 
+import FoundationEssentials
+import OCI
+
 extension Configuration {
     mutating func readUpstreams(
         _ root: inout ConfigurationSection, _ overrides: ConfigurationOverrides, _ notes: ConfigurationNotes
@@ -102,6 +105,8 @@ extension Configuration.Upstream {
     /// What can be said only once file and command line have both spoken.
     fileprivate mutating func settle(_ notes: ConfigurationNotes) {
         let key = "upstreams.\(name)."
+        fileContents = [caFile, clientCertificate?.certificateFile, clientCertificate?.keyFile].compactMap { $0 }
+            .map { Digest.of(FileManager.default.contents(atPath: $0).map(Array.init) ?? [], .sha256) }
         if notes.origins["\(key)auth-hosts"] == nil { authHosts = Self.usualAuthHosts(of: endpoints) }
         if endpoints.isEmpty { notes.mistake(notes.origins["\(key)endpoints"], "\(key)endpoints: name at least one") }
         if !allowsHTTP, let clear = endpoints.first(where: { !$0.isSecure }) {

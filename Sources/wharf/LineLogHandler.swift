@@ -3,19 +3,25 @@
 import Glibc
 import HTTPServer
 import Logging
+import Synchronization
 
 struct LineLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
-    var logLevel: Logger.Level
     private let label: String
-    private let format: Configuration.LogFormat
+    private let settings: LogSettings
     private let writer: LogWriter
+    /// Of this logger alone, if somebody has set one.
+    private var ownLevel: Logger.Level?
 
-    init(label: String, level: Configuration.LogLevel, format: Configuration.LogFormat, writer: LogWriter) {
+    init(label: String, settings: LogSettings, writer: LogWriter) {
         self.label = label
-        self.format = format
+        self.settings = settings
         self.writer = writer
-        logLevel = Logger.Level(rawValue: level.rawValue) ?? .info  // the names are the same, and a test says so
+    }
+
+    var logLevel: Logger.Level {
+        get { ownLevel ?? settings.level }
+        set { ownLevel = newValue }
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -27,7 +33,7 @@ struct LineLogHandler: LogHandler {
         let pairs = Self.ordered(metadata.merging(event.metadata ?? [:]) { $1 })
         var line = ""
         line.reserveCapacity(256)
-        switch format {
+        switch settings.format {
         case .text:
             line += "\(Self.timestamp()) \(event.level.rawValue) \(event.message)"
             for (key, value) in pairs { line += " \(key)=\(Self.quotedIfNeeded("\(value)"))" }
@@ -81,5 +87,25 @@ struct LineLogHandler: LogHandler {
             }
         }
         return result + "\""
+    }
+}
+
+/// What all loggers of the program go by; it may change while they are used. Atomics: it is asked for every line that
+/// might be written.
+final class LogSettings: Sendable {
+    private let places: Atomic<Int>
+    private static let levels = Logger.Level.allCases
+
+    init(_ log: Configuration.Log) { places = Atomic(Self.encoded(log)) }
+
+    func set(_ log: Configuration.Log) { places.store(Self.encoded(log), ordering: .relaxed) }
+
+    var level: Logger.Level { Self.levels[places.load(ordering: .relaxed) >> 1] }
+    var format: Configuration.LogFormat { places.load(ordering: .relaxed) & 1 == 0 ? .text : .json }
+
+    /// The names are the same, and a test says so.
+    private static func encoded(_ log: Configuration.Log) -> Int {
+        let level = levels.firstIndex { $0.rawValue == log.level.rawValue } ?? 0
+        return level << 1 | (log.format == .text ? 0 : 1)
     }
 }

@@ -34,8 +34,13 @@ final class LogWriter: Sendable {
         if isTaken { thread.async { self.pass(on: line, size) } }
     }
 
-    /// Waits until all that was taken is written: before the program ends.
-    func flush() { thread.sync {} }
+    /// Waits until all that was taken is written: before the program ends. Where nobody reads, two seconds are enough: a
+    /// full pipe is no reason to stay.
+    func flush() {
+        let done = DispatchSemaphore(value: 0)
+        thread.async { done.signal() }
+        _ = done.wait(timeout: .now() + 2)
+    }
 
     private func pass(on line: String, _ size: Int) {
         put(line)

@@ -38,28 +38,25 @@ struct ServeCommand: AsyncParsableCommand {
     var offline = false
 
     func run() async throws {
-        let (configuration, warnings) = try load()
-        signal(SIGPIPE, SIG_IGN)
-        let writer = LogWriter(to: STDERR_FILENO)
+        let source = source()
+        let (configuration, warnings) = try Configuration.loadOrComplain(source)
+        // Until there is a mirror there is nothing to reload, and that is no reason to end.
+        signal(SIGHUP, SIG_IGN)
+        let (logger, settings, writer) = Log.begin(configuration.log)
         defer { writer.flush() }
-        LoggingSystem.bootstrap { label in
-            LineLogHandler(
-                label: label, level: configuration.log.level, format: configuration.log.format, writer: writer)
-        }
-        let logger = Logger(label: "wharf")
         for warning in warnings { logger.warning("\(warning)") }
         raiseDescriptorLimit(for: configuration.limits.connections, logger)
         do {
-            let composition = try Composition(configuration, logger: logger)
+            let composition = try Composition(configuration, from: source, log: settings, logger: logger)
             try await composition.run()
         } catch {
             writer.flush()
-            complain("\(error)")
+            StandardStreams.complain("\(error)")
             throw ExitCode.failure
         }
     }
 
-    private func load() throws -> (Configuration, warnings: [String]) {
+    private func source() -> ConfigurationSource {
         var flags = Configuration.Flags()
         flags.config = config
         flags.listen = listen
@@ -69,10 +66,26 @@ struct ServeCommand: AsyncParsableCommand {
         flags.logLevel = logLevel
         flags.logFormat = logFormat
         flags.offline = offline
+        return ConfigurationSource(flags: flags, environment: ProcessInfo.processInfo.environment)
+    }
+}
+
+enum Log {
+    /// The program's loggers, on stderr. Once in a process.
+    static func begin(_ log: Configuration.Log) -> (Logger, LogSettings, LogWriter) {
+        let (settings, writer) = (LogSettings(log), LogWriter(to: STDERR_FILENO))
+        LoggingSystem.bootstrap { LineLogHandler(label: $0, settings: settings, writer: writer) }
+        return (Logger(label: "wharf"), settings, writer)
+    }
+}
+
+extension Configuration {
+    /// Every mistake is a line on stderr.
+    static func loadOrComplain(_ source: ConfigurationSource) throws -> (Configuration, warnings: [String]) {
         do throws(ConfigurationMistakes) {
-            return try Configuration.load(file: nil, flags: flags, environment: ProcessInfo.processInfo.environment)
+            return try source.load()
         } catch {
-            for mistake in error.mistakes { complain("\(mistake)") }
+            for mistake in error.mistakes { StandardStreams.complain("\(mistake)") }
             throw error.isUsage ? ExitCode.validationFailure : ExitCode.failure
         }
     }
@@ -98,10 +111,4 @@ private func raiseDescriptorLimit(for connections: Int, _ logger: Logger) {
     logger.info(
         "fewer descriptors than limits.connections may need: raise the limit on open files (ulimit -n, LimitNOFILE)",
         metadata: ["descriptors": "\(limit.rlim_cur)", "connections": "\(connections)"])
-}
-
-/// One line on stderr.
-private func complain(_ text: String) {
-    var line = "wharf: \(text)\n"
-    line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
 }

@@ -134,5 +134,6 @@ extension ServerConfiguration {
         idleTimeout = configuration.limits.idleTimeout
         clientStallTimeout = configuration.limits.clientStallTimeout
         drain = configuration.drain
+        adminSocket = "\(configuration.data)/\(AdminClient.socketName)"
     }
 }

@@ -10,5 +10,10 @@ struct Wharf: AsyncParsableCommand {
         commandName: "wharf",
         abstract: "A pull-through caching mirror for container images.",
         version: "wharf \(version)",
-        subcommands: [ServeCommand.self])
+        subcommands: [ServeCommand.self, ReloadCommand.self, ScrubCommand.self])
+
+    static func main() async {
+        StandardStreams.ensure()
+        await main(nil)
+    }
 }

@@ -84,7 +84,8 @@ struct Scene {
             statistics: Statistics(), isOffline: offline, clock: clock, now: { [wall] in wall.now }, jitter: { 0 },
             logger: logger)
         responder = WharfResponder(
-            cache: cache, version: "0.1.0", pseudonym: "wharf-test", access: Access(adminToken: Self.adminToken)
+            cache: cache, version: "0.1.0", pseudonym: "wharf-test", access: Access(adminToken: Self.adminToken),
+            reload: { .changed([], restart: []) }
         ) { 12.5 }
     }
 

@@ -177,8 +177,8 @@ import Testing
             try await scene.pull(scene.blob(10_000).path)
             scene.closeDatabase()
             let statistics = try await scene.statistics()
-            #expect(statistics["requests", "miss"] == 1)
-            #expect(statistics["storage", "blobs"] == 0)
+            #expect(statistics.requests["miss"] == 1)
+            #expect(statistics.object("storage")["blobs"] as? Int == 0)
         }
     }
 }

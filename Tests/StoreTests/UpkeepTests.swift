@@ -47,7 +47,7 @@ import Testing
 
     @Test func `the newest sixteen files are kept`() throws {
         try scene.layout.make()
-        let quarantine = Quarantine(layout: scene.layout, limit: .max)
+        let quarantine = Quarantine(layout: scene.layout) { .max }
         let planted = try (0..<20).map { try plant($0, size: 1, in: quarantine) }
         #expect(Set(names(in: scene.layout.quarantine)) == Set(planted.suffix(16)))
         #expect(quarantine.content == (bytes: 16 * 4096, files: 16))
@@ -55,14 +55,14 @@ import Testing
 
     @Test func `a GiB is kept, of the newest`() throws {
         try scene.layout.make()
-        let quarantine = Quarantine(layout: scene.layout, limit: .max)
+        let quarantine = Quarantine(layout: scene.layout) { .max }
         let planted = try (0..<4).map { try plant($0, size: 400 << 20, in: quarantine) }
         #expect(Set(names(in: scene.layout.quarantine)) == Set(planted.suffix(2)))
     }
 
     @Test func `what alone is larger is not kept and drives nothing out`() async throws {
         try scene.layout.make()
-        let quarantine = Quarantine(layout: scene.layout, limit: .max)
+        let quarantine = Quarantine(layout: scene.layout) { .max }
         let small = try plant(1, size: 10, in: quarantine)
         _ = try plant(2, size: (1 << 30) + 1, in: quarantine)
         #expect(names(in: scene.layout.quarantine) == [small])
@@ -74,7 +74,7 @@ import Testing
 
     @Test func `what was stored long ago and is found wrong today is the newest`() throws {
         try scene.layout.make()
-        let quarantine = Quarantine(layout: scene.layout, limit: .max)
+        let quarantine = Quarantine(layout: scene.layout) { .max }
         for number in 0..<16 { _ = try plant(number, size: 1, in: quarantine) }
         let digest = Digest.of([1])
         try makeDirectory(scene.layout.blobDirectory(digest))

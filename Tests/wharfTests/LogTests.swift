@@ -11,7 +11,8 @@ import Testing
     private func line(_ format: Configuration.LogFormat, _ metadata: Logger.Metadata) -> String {
         let pipe = Pipe()
         let writer = LogWriter(to: pipe.fileHandleForWriting.fileDescriptor)
-        let logger = Logger(label: "test") { LineLogHandler(label: $0, level: .info, format: format, writer: writer) }
+        let settings = LogSettings(Configuration.Log(level: .info, format: format))
+        let logger = Logger(label: "test") { LineLogHandler(label: $0, settings: settings, writer: writer) }
         logger.debug("not shown")
         logger.warning("it \"happened\"", metadata: metadata)
         writer.flush()

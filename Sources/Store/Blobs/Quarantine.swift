@@ -9,14 +9,11 @@ struct Quarantine: Sendable {
     static let mostFiles = 16
 
     let layout: DiskLayout
-    /// Bytes.
-    let bound: Int64
+    /// Bytes that may be stored in all, at this moment.
+    let limit: @Sendable () -> Int64
 
-    /// - Parameter limit: bytes that may be stored in all.
-    init(layout: DiskLayout, limit: Int64) {
-        self.layout = layout
-        bound = min(1 << 30, limit / 10)
-    }
+    /// Bytes.
+    var bound: Int64 { min(1 << 30, limit() / 10) }
 
     /// Moves an ingest here and makes room by removing the oldest.
     func take(_ ingest: consuming Ingest, digest: Digest, id: String, size: Int64) throws(StoreError) {

@@ -5,10 +5,10 @@ import Synchronization
 
 /// The arithmetic, as a value. All figures are bytes.
 package struct Ledger: Equatable, Sendable {
-    package let limit: Int64
-    package let minFree: Int64
+    package var limit: Int64
+    package var minFree: Int64
     /// 0...1 of `limit`.
-    package let lowWatermark: Double
+    package var lowWatermark: Double
     /// Blobs and manifests, each rounded up to whole disk blocks.
     package var committed: Int64 = 0
     /// Promised to fills; their files are preallocated, so this is also what they take.

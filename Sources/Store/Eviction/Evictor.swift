@@ -15,19 +15,20 @@ actor Evictor {
     private let capacity: Capacity
     private let uses: UseRecorder
     private let partials: Partials
-    private let lease: Duration
+    private let settings: StoreSettings
     private let now: @Sendable () -> Int64
     private let logger: Logger
     /// Passes run one after another, each in a task that waits for the one before.
     private var last: Task<Void, Never>?
     private var trashed = 0
+    private var lease: Duration { settings.now.lease }
 
     /// What went, earlier runs included.
     private(set) var evicted: (blobs: Int64, bytes: Int64)
 
     init(
         layout: DiskLayout, database: MetadataDatabase, gate: DigestGate, capacity: Capacity, uses: UseRecorder,
-        partials: Partials, lease: Duration, evicted: (blobs: Int64, bytes: Int64),
+        partials: Partials, settings: StoreSettings, evicted: (blobs: Int64, bytes: Int64),
         now: @escaping @Sendable () -> Int64, logger: Logger
     ) {
         self.evicted = evicted
@@ -37,7 +38,7 @@ actor Evictor {
         self.capacity = capacity
         self.uses = uses
         self.partials = partials
-        self.lease = lease
+        self.settings = settings
         self.now = now
         self.logger = logger
     }

@@ -106,35 +106,6 @@ extension MetadataDatabase {
         try await read { db in try Self.size(of: digest, in: db) }
     }
 
-    /// A page of all that is stored, in the order of the digests.
-    func blobs(after digest: Digest?, limit: Int) async throws(StoreError) -> [Candidate] {
-        try await read { db in
-            let rows = try Row.fetchAll(
-                db, sql: "SELECT digest, size FROM blob WHERE digest > ? ORDER BY digest LIMIT ?",
-                arguments: [digest?.data ?? Data(), limit])
-            return rows.compactMap { row in Digest(data: row[0]).map { Candidate(digest: $0, size: row[1]) } }
-        }
-    }
-
-    /// Whose word it is that they have it, or whose manifest names it; those who were answered for it first.
-    func repositories(linking digest: Digest) async throws(StoreError) -> [Repository] {
-        try await read { db in
-            let rows = try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT upstream, name, min(named) AS rank FROM (
-                        SELECT repository, named FROM link WHERE digest = ?1
-                        UNION ALL
-                        SELECT link.repository, 2 FROM child CROSS JOIN link ON link.digest = child.parent
-                        WHERE child.child = ?1)
-                    JOIN repository ON repository.id = repository GROUP BY repository.id ORDER BY rank
-                    """, arguments: [digest.data])
-            return rows.compactMap { row in
-                RepositoryName(row[1] as String).map { Repository(upstream: row[0], name: $0) }
-            }
-        }
-    }
-
     /// Forgets, of the next `limit` links behind `place`, those of what is neither stored nor named by what is: asked
     /// for by HEAD, or not kept. What is stored takes its links along when it goes; these go with nothing.
     ///

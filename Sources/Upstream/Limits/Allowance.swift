@@ -33,6 +33,9 @@ struct Allowance: Equatable, Sendable, Codable {
     /// An answer that tells none: what it was about, or whoever asked, is not limited, or not any more.
     mutating func sawNone() { if spent == .untilTold { spent = nil } }
 
+    /// Somebody who can tell says that it may be another by now: the next pull finds out.
+    mutating func pardon() { spent = nil }
+
     /// A 429.
     mutating func refused(retryAfter: Duration?, at now: Int64) {
         let told = retryAfter.map { $0.components.seconds } ?? Self.usualPause

@@ -34,9 +34,12 @@ final class CurlLoop: Sendable {
     private let multi: CurlMulti
     private let inbox = Mutex(Inbox())
 
-    init() {
-        multi = CurlMulti()
+    /// Nil where a thread, memory or descriptors are short just now.
+    init?() {
+        guard let multi = CurlMulti() else { return nil }
+        self.multi = multi
         var thread = pthread_t()
+        let me = Unmanaged.passRetained(self)
         let failure = pthread_create(
             &thread, nil,
             { raw in
@@ -45,8 +48,12 @@ final class CurlLoop: Sendable {
                 ignoreBrokenPipes()
                 loop.run()
                 return nil
-            }, Unmanaged.passRetained(self).toOpaque())
-        precondition(failure == 0, "no thread can be started for libcurl: \(String(cString: strerror(failure)))")
+            }, me.toOpaque())
+        guard failure == 0 else {
+            me.release()
+            multi.cleanUp()
+            return nil
+        }
         pthread_detach(thread)
     }
 

@@ -12,9 +12,15 @@ struct CurlMulti: @unchecked Sendable {
     /// Once a process: `curl_global_init` before any handle.
     private static let isReady = wharf_curl_global_init() == CURLE_OK
 
-    init() {
+    /// Nil where memory or descriptors are short just now. Without a descriptor libcurl makes one that cannot be woken,
+    /// which would sleep over what it is told.
+    init?() {
         precondition(Self.isReady, "libcurl does not start")
-        guard let raw = curl_multi_init() else { preconditionFailure("libcurl has no memory for its multi handle") }
+        guard let raw = curl_multi_init() else { return nil }
+        guard curl_multi_wakeup(raw) == CURLM_OK else {
+            curl_multi_cleanup(raw)
+            return nil
+        }
         self.raw = raw
         wharf_curl_multi_set_long(raw, CURLMOPT_MAXCONNECTS, 64)  // kept idle, to all hosts of one rule together
     }

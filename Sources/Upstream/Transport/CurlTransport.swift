@@ -16,11 +16,11 @@ package final class CurlTransport: Transport, Service {
         var byRule: [AddressRule: CurlLoop] = [:]
         var isOpen = true
 
-        /// Nil once stopped.
+        /// Nil once stopped, and where none can be made just now: the next request tries again.
         mutating func loop(for rule: AddressRule) -> CurlLoop? {
             guard isOpen else { return nil }
             if let loop = byRule[rule] { return loop }
-            let loop = CurlLoop()
+            guard let loop = CurlLoop() else { return nil }
             byRule[rule] = loop
             return loop
         }
@@ -33,9 +33,10 @@ package final class CurlTransport: Transport, Service {
     deinit { _ = close() }
 
     package func begin(_ request: TransferRequest, _ receiver: any TransferReceiver) -> any Transfer {
-        let loop = loops.withLock { $0.loop(for: request.way.addresses) }
+        let (loop, isOpen) = loops.withLock { ($0.loop(for: request.way.addresses), $0.isOpen) }
         guard let loop, let id = loop.begin(request, receiver) else {
-            receiver.finished(.cancelled)
+            let isShort = loop == nil && isOpen
+            receiver.finished(isShort ? .failed(.proxyInternalError, "no thread or descriptor is left") : .cancelled)
             return EndedTransfer()
         }
         return CurlTransferHandle(loop: loop, id: id)

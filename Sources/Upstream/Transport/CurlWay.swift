@@ -18,6 +18,9 @@ func setWay(_ way: Way, on easy: UnsafeMutableRawPointer) {
     if let file = way.caFile {
         wharf_curl_set_text(easy, CURLOPT_CAINFO, file)
         wharf_curl_set_text(easy, CURLOPT_PROXY_CAINFO, file)
+        // CURLOPT_CA_CACHE_TIMEOUT, by number since libcurl has it from 7.87 on only, and keeps what a file said for a
+        // day: what it says now is what counts.
+        wharf_curl_set_long(easy, CURLoption(321), 0)
     }
     if let identity = way.identity {
         wharf_curl_set_text(easy, CURLOPT_SSLCERT, identity.certificateFile)

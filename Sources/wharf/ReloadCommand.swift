@@ -1,0 +1,61 @@
+// `wharf reload`: has the running mirror read its configuration again.
+
+import ArgumentParser
+import FoundationEssentials
+import Frontend
+
+struct ReloadCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reload",
+        abstract: "Have the running mirror read its configuration again.",
+        discussion: "Prints the keys that have changed. A mistake anywhere, and everything stays as it was.")
+
+    @OptionGroup var mirror: MirrorOptions
+
+    func run() async throws {
+        do {
+            var answer = ""
+            let client = try mirror.client()
+            let status = try client.post("/api/v1/reload") { answer += $0 }
+            guard status == 200 else {
+                for mistake in AdminErrors.messages(in: answer, status: status) { StandardStreams.complain(mistake) }
+                throw ExitCode.failure
+            }
+            let changes = try JSONDecoder().decode(Changes.self, from: Data(answer.utf8))
+            let changed = changes.changed.isEmpty ? "nothing has changed" : changes.changed.joined(separator: ", ")
+            StandardStreams.say("reloaded: \(changed)")
+            guard !changes.restart.isEmpty else { return }
+            StandardStreams.say("only a restart changes: \(changes.restart.joined(separator: ", "))")
+        } catch let code as ExitCode {
+            throw code
+        } catch {
+            try AdminErrors.end(with: error)
+        }
+    }
+
+    private struct Changes: Decodable {
+        let changed, restart: [String]
+    }
+}
+
+enum AdminErrors {
+    private struct Body: Decodable {
+        struct Entry: Decodable { let message: String? }
+
+        let errors: [Entry]
+    }
+
+    /// What an answer other than 200 says, a line each.
+    static func messages(in answer: String, status: Int) -> [String] {
+        // What has another form is from somebody else, and only its status is told.
+        let body = try? JSONDecoder().decode(Body.self, from: Data(answer.utf8))
+        let messages = body?.errors.compactMap(\.message) ?? []
+        return messages.isEmpty ? ["the mirror answered \(status)"] : messages
+    }
+
+    /// Says why a command could not do what it is for, and ends it.
+    static func end(with error: any Error) throws -> Never {
+        StandardStreams.complain("\(error)")
+        throw ExitCode.failure
+    }
+}

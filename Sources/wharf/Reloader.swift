@@ -1,0 +1,109 @@
+// The configuration read again while the program runs: all of it is taken up, or nothing.
+
+import Frontend
+import HTTPServer
+import Logging
+import PullThrough
+import Store
+
+/// What the command line and the environment said at the start, with which the file is read again.
+struct ConfigurationSource: Sendable {
+    let flags: Configuration.Flags
+    let environment: [String: String]
+
+    func load() throws(ConfigurationMistakes) -> (Configuration, warnings: [String]) {
+        try Configuration.load(file: nil, flags: flags, environment: environment)
+    }
+}
+
+/// One reload after another, whoever asks for them.
+actor Reloader {
+    private let source: ConfigurationSource
+    private let parts: Parts
+    private let access: Access
+    private let log: LogSettings
+    private let logger: Logger
+    private var current: Configuration
+    private var server: HTTPServer?
+    private var last: Task<Reloaded, Never>?
+
+    init(
+        _ configuration: Configuration, from source: ConfigurationSource, parts: Parts, access: Access,
+        log: LogSettings
+    ) {
+        current = configuration
+        self.source = source
+        self.parts = parts
+        self.access = access
+        self.log = log
+        logger = parts.logger
+    }
+
+    /// Whose limits change; told once, since the server wants this first.
+    func serve(by server: HTTPServer) { self.server = server }
+
+    /// How long a stop may take by what is configured now.
+    var drain: Duration { current.drain }
+
+    /// Every mistake is logged with its place, and then everything stays as it was. Else connections and transfers that
+    /// are under way go on, and everything that begins from here on goes by what is configured now.
+    @discardableResult
+    func reload() async -> Reloaded {
+        let before = last
+        let reloading = Task {
+            _ = await before?.value
+            return await self.turn()
+        }
+        last = reloading
+        return await reloading.value
+    }
+
+    private func turn() async -> Reloaded {
+        do throws(ConfigurationMistakes) {
+            let (read, warnings) = try source.load()
+            for warning in warnings { logger.warning("\(warning)") }
+            return await take(read)
+        } catch {
+            return refused(error.mistakes.map(\.description))
+        }
+    }
+
+    private func take(_ read: Configuration) async -> Reloaded {
+        var next = read
+        // Sockets and lock are held from the start to the end.
+        (next.listen, next.data) = (current.listen, current.data)
+        let restart = current.changes(to: read).filter(Configuration.fixedKeys.contains)
+        let changed = current.changes(to: next)
+        let directory: UpstreamDirectory
+        do {
+            directory = try parts.directory(of: next, insteadOf: current)
+        } catch {
+            return refused(["\(error)"])
+        }
+        // Nothing below can be refused any more.
+        current = next
+        log.set(next.log)
+        access.reconfigure(adminToken: next.adminToken?.revealed)
+        server?.reconfigure(ServerConfiguration(next))
+        parts.cache.reconfigure(directory: directory, isOffline: next.offline)
+        do {
+            try await parts.store.reconfigure(StoreConfiguration(next))
+        } catch {
+            logger.error("could not pin", metadata: ["error": "\(error)"])
+        }
+        if !restart.isEmpty {
+            logger.warning(
+                "what takes a restart keeps its value until then",
+                metadata: ["keys": "\(restart.joined(separator: ", "))"])
+        }
+        logger.notice(
+            "reloaded", metadata: ["changed": "\(changed.isEmpty ? "nothing" : changed.joined(separator: ", "))"])
+        return .changed(changed, restart: restart)
+    }
+
+    private func refused(_ mistakes: [String]) -> Reloaded {
+        for mistake in mistakes { logger.error("\(mistake)") }
+        logger.error("not reloaded: what was configured before stays in force")
+        return .refused(mistakes)
+    }
+}
