@@ -68,8 +68,8 @@ package struct WharfResponder: Responder {
         }
     }
 
-    /// The admin API: who may pull may read, all else is for the owner and the holder of the token, and who is not is not even told
-    /// what there is.
+    /// The admin API: who may pull may read, all else is for the owner and the holder of the token, and who is neither
+    /// is not even told what there is.
     private func administer(_ request: Request) async -> Response {
         guard request.isRead || access.isAdmin(request) else {
             return ErrorMapping.response(

@@ -22,8 +22,9 @@ final class ConnectionTable {
     private var dateLine = DateLine()
 
     init(
-        loop: any EventLoop, position: (index: Int, count: Int), isForOwner: Bool = false, configuration: ServerConfiguration,
-        responder: any Responder, limits: ConnectionLimits, log: AccessLog, now: @escaping @Sendable () -> Int64
+        loop: any EventLoop, position: (index: Int, count: Int), isForOwner: Bool = false,
+        configuration: ServerConfiguration, responder: any Responder, limits: ConnectionLimits, log: AccessLog,
+        now: @escaping @Sendable () -> Int64
     ) {
         self.loop = loop
         self.isForOwner = isForOwner

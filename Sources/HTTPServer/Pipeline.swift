@@ -17,6 +17,9 @@ enum Pipeline {
             .serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
             // Inherited by what is accepted, which saves a call each.
             .serverChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try rest(channel, table.value) }
+            }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.recvAllocator, value: receive)
@@ -31,6 +34,9 @@ enum Pipeline {
         on descriptor: CInt, table: NIOLoopBound<ConnectionTable>, loop: any EventLoop
     ) async throws -> any Channel {
         try await ServerBootstrap(group: loop)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try rest(channel, table.value) }
+            }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.recvAllocator, value: receive)
@@ -42,6 +48,10 @@ enum Pipeline {
 
     /// Requests are small, and every idle connection keeps one of these.
     private static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
+
+    private static func rest(_ listener: any Channel, _ table: ConnectionTable) throws {
+        try listener.pipeline.syncOperations.addHandler(AcceptRest(logger: table.log.logger))
+    }
 
     /// No response encoder and no pipelining handler: `ResponseHead` writes, and `Connection` keeps the order.
     private static func configure(_ channel: any Channel, _ table: ConnectionTable) throws {

@@ -33,9 +33,8 @@ extension Configuration {
     }
 
     private func upstreamChanges(to other: Configuration) -> [String] {
-        let names = upstreams.map(\.name) + other.upstreams.map(\.name).filter { name in
-            !upstreams.contains { $0.name == name }
-        }
+        let known = upstreams.map(\.name)
+        let names = known + other.upstreams.map(\.name).filter { !known.contains($0) }
         var keys = names.flatMap { name -> [String] in
             let key = "upstreams.\(name)"
             guard let before = upstreams.first(where: { $0.name == name }),

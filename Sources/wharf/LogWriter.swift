@@ -34,8 +34,8 @@ final class LogWriter: Sendable {
         if isTaken { thread.async { self.pass(on: line, size) } }
     }
 
-    /// Waits until all that was taken is written: before the program ends. Where nobody reads, two seconds are enough: a
-    /// full pipe is no reason to stay.
+    /// Waits until all that was taken is written: before the program ends. Where nobody reads, two seconds are enough:
+    /// a full pipe is no reason to stay.
     func flush() {
         let done = DispatchSemaphore(value: 0)
         thread.async { done.signal() }

@@ -3,8 +3,8 @@
 import Glibc
 
 enum StandardStreams {
-    /// Whoever started this may have closed them. Then the next file that is opened would get such a number, and the log
-    /// would be written into the database. To be called before anything is opened.
+    /// Whoever started this may have closed them. Then the next file that is opened would get such a number, and the
+    /// log would be written into the database. To be called before anything is opened.
     static func ensure() {
         for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
             // The lowest that is free is this one.
