@@ -59,8 +59,8 @@ extension ContentStore {
     }
 
     /// Files that no row knows (a kill between rename and row, a lost database): hashed, and adopted or quarantined.
-    /// Then the rows without a file go (`MissingFiles.swift`). What is unknown counts at once, so that the bounds hold meanwhile;
-    /// hashing it is slow on purpose, a file at a time, and never in a client's way.
+    /// Then the rows without a file go (`MissingFiles.swift`). What is unknown counts at once, so that the bounds hold
+    /// meanwhile; hashing it is slow on purpose, a file at a time, and never in a client's way.
     package func reconcile() async throws(StoreError) {
         var unknown: [(digest: Digest, size: Int64)] = []
         for algorithm in Digest.Algorithm.allCases {
