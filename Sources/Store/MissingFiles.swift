@@ -5,8 +5,8 @@ import OCI
 
 extension ContentStore {
     /// Forgets them, and those whose file has another size. Each would be found when somebody opened it; but one that
-    /// nobody asks for counts as bytes that are not on the disk, as many as a whole batch of an eviction, and others are
-    /// evicted for them.
+    /// nobody asks for counts as bytes that are not on the disk, and for as many as a whole batch of an eviction
+    /// others would go.
     func forgetMissing() async throws(StoreError) {
         var last: Digest?
         while !Task.isCancelled {

@@ -78,6 +78,7 @@ import Testing
     @Test(arguments: CrashPoint.allCases) func `after a kill everything agrees although nobody looks`(
         _ point: CrashPoint
     ) async throws {
+        try await scene.life { store in _ = try await store.put([1, 2, 3]) }
         try await leave(point)
         try await scene.life { store in
             try await store.reconcile()

@@ -33,8 +33,8 @@ package struct DiskLayout: Sendable {
     func trash(_ id: String) -> String { "\(trash)/\(id)" }
     func quarantined(_ digest: Digest, _ id: String) -> String { "\(quarantine)/\(digest.hex).\(id)" }
 
-    /// Makes what is missing, durably: what is synced in a folder is lost with the folder's own name. The two-hex shards
-    /// are made when the first blob needs them.
+    /// Makes what is missing, durably: what is synced in a folder is lost with the folder's own name. The two-hex
+    /// shards are made when the first blob needs them.
     func make() throws(StoreError) {
         var path = root.hasPrefix("/") ? "" : "."
         for part in root.split(separator: "/") {

@@ -1,4 +1,4 @@
-// The law that holds for a data folder after whatever befell its mirror: started again, it tells no lie and has no litter.
+// The law that holds for a data folder whatever befell its mirror: started again, no lie and no litter.
 
 import Foundation
 import OCI
@@ -80,8 +80,8 @@ enum CrashLaw {
         return (lies, blobs, bytes)
     }
 
-    /// Waits until `/stats` tells what the files take, within 2 % and 64 KiB; nil, or what it tells instead. Folders are
-    /// left out: their blocks are nobody's content.
+    /// Waits until `/stats` tells what the files take, within 2 % and 64 KiB; nil, or what it tells instead. Folders
+    /// are left out: their blocks are nobody's content.
     static func miscount(of mirror: Mirror, within limit: Duration = .seconds(10)) async throws -> String? {
         var told: String?
         do {

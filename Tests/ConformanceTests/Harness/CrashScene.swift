@@ -1,4 +1,4 @@
-// The scene of the tests that kill and cut: an upstream with an image and some blobs, and a mirror begun again and again.
+// The scene of the tests that kill and cut: an upstream with an image, and a mirror begun again and again.
 
 import Foundation
 import OCI
@@ -180,7 +180,8 @@ final class CrashTally: Sendable {
                 Double(figures.slowest.components.seconds) + Double(figures.slowest.components.attoseconds) / 1e18
             return "crash: kills=\(figures.kills) cuts=\(figures.cuts) steps=\(figures.steps.count) "
                 + "blobs-checked=\(figures.blobs) bytes-resumed=\(figures.resumed) "
-                + "slowest-start=\(String(format: "%.3f", slowest))s wrong-blobs=\(figures.lies) seed=\(CrashScene.seed)"
+                + "slowest-start=\(String(format: "%.3f", slowest))s wrong-blobs=\(figures.lies) "
+                + "seed=\(CrashScene.seed)"
         }
         print(line)
     }

@@ -3,7 +3,7 @@
 // A file's bytes and its names are separate. `fsync` of the file makes its content durable (`fdatasync`: all but its
 // mode), `fsync` of a folder the names in it; a file's own `fsync` says nothing of its name. Of what is not durable:
 //
-//     writes          each is kept, lost, or kept up to some page; a lost one leaves what was there, or zeros, or no growth
+//     writes          each is kept, lost, or kept up to a page; a lost one leaves what was there, zeros, or no growth
 //     sizes, modes    each is kept or lost
 //     names           of each folder so many of the changes as come first; a rename between two folders happens in both
 //                     or in neither
@@ -174,8 +174,8 @@ struct CutImage {
         folder.isEmpty || folders.contains(folder) && isThere(CutDisk.folder(of: folder))
     }
 
-    /// Of what a folder leads to; SQLite's `-wal` and the rest are files like others.
-    private var paths: [String] { names.keys.filter { isThere(CutDisk.folder(of: $0)) }.sorted() }
+    /// The files that a folder leads to; SQLite's `-wal` is one like others.
+    var paths: [String] { names.keys.filter { isThere(CutDisk.folder(of: $0)) }.sorted() }
 
     private func content(of file: Int) -> CutDisk.File {
         var content = disk.files[file]
