@@ -3,8 +3,8 @@
 import CLinux
 import Glibc
 
-/// Gives the memory that is free back to the system: milliseconds. Buffers of many sizes on many threads leave the
-/// allocator's arenas full of holes, which it never gives back by itself: ten times what is in use, after an hour.
+/// Gives the memory that is free back to the system. Buffers of many sizes on many threads leave the allocator's
+/// arenas full of holes, which it does not give back by itself: eight times what was in use, after minutes of load.
 func giveBackFreeMemory() { wharf_trim_memory() }
 
 func describe(errno code: CInt) -> String { String(cString: strerror(code)) }
