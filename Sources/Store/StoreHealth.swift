@@ -98,9 +98,9 @@ extension ContentStore {
         if !database.isOpen, let committed = (try? database.open()).flatMap({ $0 }) {
             capacity.change { $0.committed = committed }
             uses.start(after: database.latestUse())
-            health.ends(.metadata)
             mustReconcile.store(true, ordering: .relaxed)
         }
+        if health.has(.metadata), database.isOpen, (try? await database.take()) != nil { health.ends(.metadata) }
         if health.has(.disk), await canBeWritten() { health.ends(.disk) }
         if let needed = health.needed, await evictor.canMakeRoom(for: needed) { health.ends(.room) }
     }

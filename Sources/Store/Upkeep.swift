@@ -142,17 +142,23 @@ extension ContentStore {
         repeat { place = try await database.forgetLooseLinks(behind: place, limit: 10_000) } while place != nil
     }
 
-    /// What is neither blob nor promise: the database and the quarantine.
+    /// What is neither blob nor promise: the quarantine, the database, and the folders, which a million names make
+    /// large.
     func measureOverhead() {
         let quarantined = quarantine.content.bytes
-        let database = names(in: layout.root).reduce(Int64(0)) { total, name in
+        let shards = Digest.Algorithm.allCases.flatMap { algorithm in
+            let folder = "\(layout.blobs)/\(algorithm.name)"
+            return [folder] + names(in: folder).map { "\(folder)/\($0)" }
+        }
+        let database = names(in: layout.root).filter { $0.hasPrefix("metadata.sqlite") }
+        let all = database.map { "\(layout.root)/\($0)" } + layout.folders + shards
+        let overhead = all.reduce(Int64(0)) { total, path in
             var status = stat()
-            guard name.hasPrefix("metadata.sqlite"), stat("\(layout.root)/\(name)", &status) == 0 else { return total }
-            return total + Int64(status.st_blocks) * 512
+            return stat(path, &status) == 0 ? total + Int64(status.st_blocks) * 512 : total
         }
         capacity.change {
             $0.quarantined = quarantined
-            $0.database = database
+            $0.overhead = overhead
         }
     }
 

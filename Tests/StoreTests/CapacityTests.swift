@@ -14,7 +14,7 @@ import Testing
         ledger.reserved = reserved
         ledger.partial = partial
         ledger.quarantined = quarantined
-        ledger.database = database
+        ledger.overhead = database
         return ledger
     }
 

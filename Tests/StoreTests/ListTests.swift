@@ -202,7 +202,7 @@ private func key(_ number: Int) -> ListKey { ListKey(kind: .referrers(Digest.of(
         let before = store.capacity.snapshot
         try await store.keep(page(bytes: 8 * mebi), as: tags, of: mine)
         try await store.writeDown(totals: [:])
-        let grown = store.capacity.snapshot.database - before.database
+        let grown = store.capacity.snapshot.overhead - before.overhead
         #expect(grown >= 8 << 20)
         #expect(store.capacity.snapshot.used == before.used + grown)
     }

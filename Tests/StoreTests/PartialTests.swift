@@ -25,7 +25,7 @@ import Testing
         let ledger = store.capacity.snapshot
         #expect(ledger.reserved == 0)
         #expect(ledger.partial >= 3_000_000 && ledger.partial <= 3_000_000 + 6 * 4096)
-        #expect(ledger.used == ledger.partial + ledger.database)
+        #expect(ledger.used == ledger.partial + ledger.overhead)
         try await scene.expectLaws(store)
     }
 

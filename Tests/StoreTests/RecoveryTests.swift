@@ -187,7 +187,7 @@ import Testing
         try await scene.life { store in
             let asides = names(in: scene.root).filter { $0.contains("damaged") }.sorted()
             #expect(asides == ["metadata.sqlite.damaged-\(scene.clock.now)"])
-            #expect(store.capacity.snapshot.database >= 8192, "it takes room too")
+            #expect(store.capacity.snapshot.overhead >= 8192, "it takes room too")
         }
     }
 

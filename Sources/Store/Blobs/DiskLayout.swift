@@ -20,6 +20,8 @@ package struct DiskLayout: Sendable {
 
     package init(root: String) { self.root = root }
 
+    /// All but the shards.
+    var folders: [String] { [root, blobs, ingest, trash, quarantine] }
     var blobs: String { root + "/blobs" }
     var ingest: String { root + "/ingest" }
     var trash: String { root + "/trash" }

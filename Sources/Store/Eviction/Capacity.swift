@@ -18,8 +18,8 @@ package struct Ledger: Equatable, Sendable {
     package var quarantined: Int64 = 0
     /// Files that no row knows, until they are adopted or gone.
     package var unknown: Int64 = 0
-    /// The database and its log.
-    package var database: Int64 = 0
+    /// The database, its log, and the folders.
+    package var overhead: Int64 = 0
 
     package init(limit: Int64, minFree: Int64, lowWatermark: Double) {
         self.limit = limit
@@ -27,7 +27,7 @@ package struct Ledger: Equatable, Sendable {
         self.lowWatermark = lowWatermark
     }
 
-    package var used: Int64 { committed + reserved + partial + quarantined + unknown + database }
+    package var used: Int64 { committed + reserved + partial + quarantined + unknown + overhead }
 
     /// Bytes that must go before `size` more fit, by the limit or by the disk's free space; 0 or less: it fits.
     package func shortfall(for size: Int64, free: Int64) -> Int64 {

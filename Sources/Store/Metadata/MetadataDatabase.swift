@@ -82,8 +82,8 @@ final class MetadataDatabase: Sendable {
                 try db.execute(
                     sql: """
                         PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA mmap_size = 0;
-                        PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000;
-                        PRAGMA journal_size_limit = 4194304
+                        PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 250;
+                        PRAGMA journal_size_limit = 1048576
                         """)
             }
             let pool = try DatabasePool(path: path, configuration: configuration)
@@ -141,9 +141,7 @@ final class MetadataDatabase: Sendable {
     ) async throws(StoreError) -> Value {
         let pool = try current()
         do {
-            let value = try await Task { try await pool.write(body) }.value
-            health.ends(.metadata)
-            return value
+            return try await Task { try await pool.write(body) }.value
         } catch {
             throw failed(error, pool)
         }

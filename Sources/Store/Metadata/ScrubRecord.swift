@@ -1,4 +1,4 @@
-// What a scrub asks of the rows: page after page of what is stored, and through which repositories one may be had again.
+// What a scrub asks of the rows: page after page of what is stored, and through which repositories it may be had again.
 
 import Foundation
 import GRDB

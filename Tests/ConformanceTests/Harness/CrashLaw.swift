@@ -80,16 +80,16 @@ enum CrashLaw {
         return (lies, blobs, bytes)
     }
 
-    /// Waits until `/stats` tells what the files take, within 2 % and 64 KiB; nil, or what it tells instead. Folders
-    /// are left out: their blocks are nobody's content.
+    /// Waits until `/stats` tells what files and folders take, within 2 % and 64 KiB; nil, or what it tells instead.
     static func miscount(of mirror: Mirror, within limit: Duration = .seconds(10)) async throws -> String? {
         var told: String?
         do {
             try await eventually(within: limit, "/stats agrees with the disk") {
                 let bytes = try await mirror.statistics()["storage"]["bytes"].number ?? -1
-                let there = Double(files(below: mirror.data).reduce(0) { $0 + blocks(of: $1) })
+                let all = files(below: mirror.data) + folders(below: mirror.data)
+                let there = Double(all.reduce(0) { $0 + blocks(of: $1) })
                 let isRight = abs(bytes - there) <= there * 0.02 + 65_536
-                told = isRight ? nil : "/stats tells \(Int(bytes)) bytes, the files take \(Int(there))"
+                told = isRight ? nil : "/stats tells \(Int(bytes)) bytes, files and folders take \(Int(there))"
                 return isRight
             }
         } catch is HarnessError where told != nil {}
@@ -110,6 +110,15 @@ enum CrashLaw {
             guard stat(path, &status) == 0 else { return [] }
             return status.st_mode & S_IFMT == S_IFDIR ? files(below: path) : [path]
         }
+    }
+
+    /// The folder itself and all in it.
+    private static func folders(below folder: String) -> [String] {
+        let inner = names(in: folder).map { "\(folder)/\($0)" }.filter { path in
+            var status = stat()
+            return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        }
+        return [folder] + inner.flatMap(folders(below:))
     }
 
     private static func size(of path: String) -> Int {
