@@ -94,8 +94,8 @@ final class Connection: Sendable {
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         guard connect(descriptor, address.ai_addr, address.ai_addrlen) == 0 else {
+            // The descriptor goes by `deinit`, since all is set by now; closed here as well, it would be another's.
             let reason = String(cString: strerror(errno))
-            close(descriptor)
             throw HarnessError("no connection to port \(port) of \(host): \(reason)")
         }
     }
