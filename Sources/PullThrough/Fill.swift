@@ -216,10 +216,11 @@ package final class Fill: Sendable {
             "digest": "\(digest)", "upstream": "\(source.upstream)", "repository": "\(source.name)",
             "error": "\(error.message)",
         ]
-        if error.isFailure {
-            around.logger.warning("fill failed", metadata: metadata)
-        } else {
-            around.logger.debug("blob unknown", metadata: metadata)
+        switch error {
+        // What is amiss with the store it says itself, once.
+        case .store, .noSpace: around.logger.debug("a blob could not be kept", metadata: metadata)
+        case _ where error.isFailure: around.logger.warning("fill failed", metadata: metadata)
+        default: around.logger.debug("blob unknown", metadata: metadata)
         }
     }
 

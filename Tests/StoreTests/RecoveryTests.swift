@@ -297,6 +297,7 @@ import Testing
             try await store.reconcile()
             #expect(try await store.bytes(of: Digest.of(layer)) == layer)
             _ = try await store.put(seeded(7, 100), linkedTo: [mine])
+            await store.recover()
             #expect(store.amiss.isEmpty)
             try await scene.expectLaws(store)
         }
