@@ -33,6 +33,8 @@ package struct Configuration: Sendable {
         package var lowWatermark = 0.9
         /// What a served manifest names is not evicted for so long; zero: off.
         package var lease = Duration.seconds(15 * 60)
+        /// Of the bytes that stored blobs are served with, how many are hashed again, from 0 to 1.
+        package var verifyRate = 0.01
         /// Images never evicted.
         package var pins: [ImagePattern] = []
     }

@@ -16,6 +16,7 @@ extension Configuration {
         compare("cache.min-free") { $0.cache.minFree }
         compare("cache.low-watermark") { $0.cache.lowWatermark }
         compare("cache.lease") { $0.cache.lease }
+        compare("cache.verify-rate") { $0.cache.verifyRate }
         compare("cache.pin") { $0.cache.pins }
         keys += upstreamChanges(to: other)
         compare("default-upstream") { $0.defaultUpstream }

@@ -101,6 +101,7 @@ extension Configuration {
         cache.minFree = section.value("min-free", or: cache.minFree, Values.capacity)
         cache.lowWatermark = section.value("low-watermark", or: cache.lowWatermark, Values.positiveShare)
         cache.lease = section.value("lease", or: cache.lease, Values.duration)
+        cache.verifyRate = section.value("verify-rate", or: cache.verifyRate, Values.share)
         cache.pins = section.list("pin", Values.imagePattern) ?? cache.pins
         section.finish()
     }

@@ -13,6 +13,7 @@ extension StoreConfiguration {
         minFree = Bound(configuration.cache.minFree)
         lowWatermark = configuration.cache.lowWatermark
         lease = configuration.cache.lease
+        verifyRate = configuration.cache.verifyRate
         let pins = configuration.cache.pins
         isPinned = { repository, tag in pins.contains { $0.matches(repository, tag: tag) } }
     }

@@ -18,7 +18,8 @@ import Testing
     @Test(arguments: [
         ("listen: 127.0.0.1:1", "listen"), ("data: /elsewhere", "data"), ("cache: {max-size: 1GB}", "cache.max-size"),
         ("cache: {min-free: 1GB}", "cache.min-free"), ("cache: {low-watermark: 50%}", "cache.low-watermark"),
-        ("cache: {lease: 1s}", "cache.lease"), ("cache: {pin: [debian]}", "cache.pin"),
+        ("cache: {lease: 1s}", "cache.lease"), ("cache: {verify-rate: 0%}", "cache.verify-rate"),
+        ("cache: {pin: [debian]}", "cache.pin"),
         ("default-upstream: ghcr.io", "default-upstream"), ("limits: {connections: 1}", "limits.connections"),
         ("limits: {connections-per-address: 1}", "limits.connections-per-address"),
         ("limits: {header-timeout: 1s}", "limits.header-timeout"),

@@ -38,6 +38,7 @@ import Testing
               max-size: 10GiB
               min-free: 1GB
               low-watermark: 75%
+              verify-rate: 100%
             limits: {connections: 7, connections-per-address: 3, header-timeout: 1s, idle-timeout: 2s, client-stall-timeout: 3s}
             drain: 5s
             log: {level: debug, format: json}
@@ -49,6 +50,7 @@ import Testing
         #expect(configuration.cache.maxSize == .bytes(10 << 30))
         #expect(configuration.cache.minFree == .bytes(1_000_000_000))
         #expect(configuration.cache.lowWatermark == 0.75)
+        #expect(configuration.cache.verifyRate == 1)
         #expect(configuration.limits.connections == 7)
         #expect(configuration.limits.connectionsPerAddress == 3)
         #expect(configuration.limits.clientStallTimeout == .seconds(3))
