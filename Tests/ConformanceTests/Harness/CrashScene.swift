@@ -180,8 +180,8 @@ final class CrashTally: Sendable {
         let line = figures.withLock { figures in
             let slowest =
                 Double(figures.slowest.components.seconds) + Double(figures.slowest.components.attoseconds) / 1e18
-            return "crash: kills=\(figures.kills) stops=\(figures.stops) cuts=\(figures.cuts) steps=\(figures.steps.count) "
-                + "blobs-checked=\(figures.blobs) bytes-kept=\(figures.kept) "
+            return "crash: kills=\(figures.kills) stops=\(figures.stops) cuts=\(figures.cuts) "
+                + "steps=\(figures.steps.count) blobs-checked=\(figures.blobs) bytes-kept=\(figures.kept) "
                 + "slowest-start=\(String(format: "%.3f", slowest))s wrong-blobs=\(figures.lies) "
                 + "seed=\(CrashScene.seed)"
         }
