@@ -92,7 +92,7 @@ extension Conformance {
                     let moment = Duration.milliseconds(Int.random(in: 20...900, using: &dice))
                     let wrong = try await load.run(on: mirror, seed: dice.next(), until: moment, signal)
                     #expect(wrong == [], "seed \(seed), kill \(kill)")
-                    CrashTally.shared.killed()
+                    if signal == SIGKILL { CrashTally.shared.killed() } else { CrashTally.shared.stopped() }
                     let (broken, next) = try await scene.law(on: data)
                     #expect(broken == [], "seed \(seed), kill \(kill) after \(moment)")
                     mirror = next

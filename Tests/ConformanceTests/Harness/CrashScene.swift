@@ -102,7 +102,7 @@ struct CrashScene: Sendable {
         let before = try await blocking { try CrashLaw.lies(in: data) }
         let mirror = try await start(on: data)
         var broken = before.lies.map { "at rest: \($0)" }
-        CrashTally.shared.resumed(Int(try await mirror.statistics()["storage"]["partial_bytes"].number ?? 0))
+        CrashTally.shared.kept(Int(try await mirror.statistics()["storage"]["partial_bytes"].number ?? 0))
         broken += try await CrashLaw.disagreements(of: data, on: bench, within: limit)
         if let miscount = try await CrashLaw.miscount(of: mirror) { broken.append(miscount) }
         broken += try await missing(from: mirror)
@@ -150,7 +150,7 @@ final class CrashTally: Sendable {
     static let shared = CrashTally()
 
     private struct Figures {
-        var kills = 0, cuts = 0, blobs = 0, lies = 0, resumed = 0
+        var kills = 0, stops = 0, cuts = 0, blobs = 0, lies = 0, kept = 0
         var steps: Set<String> = []
         var slowest = Duration.zero
     }
@@ -165,7 +165,9 @@ final class CrashTally: Sendable {
         }
     }
     func cut() { figures.withLock { $0.cuts += 1 } }
-    func resumed(_ bytes: Int) { figures.withLock { $0.resumed += bytes } }
+    /// Bytes of unfinished blobs that a start found fit to be gone on with.
+    func kept(_ bytes: Int) { figures.withLock { $0.kept += bytes } }
+    func stopped() { figures.withLock { $0.stops += 1 } }
     func checked(_ blobs: Int, lies: Int) {
         figures.withLock { figures in
             figures.blobs += blobs
@@ -178,8 +180,8 @@ final class CrashTally: Sendable {
         let line = figures.withLock { figures in
             let slowest =
                 Double(figures.slowest.components.seconds) + Double(figures.slowest.components.attoseconds) / 1e18
-            return "crash: kills=\(figures.kills) cuts=\(figures.cuts) steps=\(figures.steps.count) "
-                + "blobs-checked=\(figures.blobs) bytes-resumed=\(figures.resumed) "
+            return "crash: kills=\(figures.kills) stops=\(figures.stops) cuts=\(figures.cuts) "
+                + "steps=\(figures.steps.count) blobs-checked=\(figures.blobs) bytes-kept=\(figures.kept) "
                 + "slowest-start=\(String(format: "%.3f", slowest))s wrong-blobs=\(figures.lies) "
                 + "seed=\(CrashScene.seed)"
         }
