@@ -16,7 +16,9 @@ import Testing
             laboratory.stub.inject(.holdBody(at: 70_000, gates[1]), into: "\(blob.digest)")
             laboratory.stub.inject(.holdBody(at: 10_000, gates[0]), into: "\(blob.digest)")
             let sink = RecordingSink()
-            _ = try await laboratory.upstream().blob(name, blob.digest, into: sink)
+            // Real time passes while it is held, on a busy machine a lot of it.
+            let upstream = laboratory.upstream(stallTimeout: .seconds(300))
+            _ = try await upstream.blob(name, blob.digest, into: sink)
             await sink.wait { $0.bytes.count == 10_000 }
             await laboratory.stub.wait { $0.held == 1 }
             #expect(laboratory.stub.log.serving == 1)
