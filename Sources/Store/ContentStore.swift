@@ -264,7 +264,7 @@ package final class ContentStore: Sendable {
     /// asks for it fetches it, and that takes its place. What it is linked to stays, since the upstream's word is not
     /// undone by a lost file.
     func drop(_ digest: Digest, _ kind: ScrubFinding.Kind) async {
-        logger.error("a stored file is \(kind.rawValue): forgotten", metadata: ["digest": "\(digest)"])
+        logger.warning("a stored file is \(kind.rawValue): forgotten", metadata: ["digest": "\(digest)"])
         do throws(StoreError) {
             if kind != .missing { try quarantine.take(stored: digest, id: nextID()) }
         } catch {

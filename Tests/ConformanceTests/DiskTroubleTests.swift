@@ -187,10 +187,13 @@ extension Conformance {
                     group.addTask {
                         var most = 0
                         while !Task.isCancelled {
-                            // A file that goes while it looks is no failure.
-                            guard let (_, text) = try? await scene.bench.run("du", ["-s", "-B1", data]) else { break }
-                            let line = text.split(separator: "\n").last { $0.hasSuffix("\t\(data)") }
-                            most = max(most, Int(line?.split(separator: "\t").first ?? "") ?? .max)
+                            // Held meanwhile: a file that is moved while it looks would count twice.
+                            mirror.child.signal(SIGSTOP)
+                            let looked = try? await scene.bench.run("du", ["-s", "-B1", data])
+                            mirror.child.signal(SIGCONT)
+                            guard let (_, text) = looked else { break }
+                            most = max(most, Int(text.split(separator: "\t").first ?? "") ?? .max)
+                            try? await Task.sleep(for: .milliseconds(20))
                         }
                         return most
                     }

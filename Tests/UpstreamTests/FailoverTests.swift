@@ -137,8 +137,8 @@ import Testing
     @Test func `the last endpoint's error is the one that is told, and an only one is always asked`() async throws {
         try await run { laboratory, second, _ in
             laboratory.stub.inject(.status(503), into: "/v2/")
-            await second.stop()
             let both = laboratory.upstream(endpoints: [laboratory.stub.url, second.url])
+            await second.stop()
             #expect(await resolve(both)?.proxyError == .connectionRefused)
             let single = laboratory.upstream()
             for _ in 1...2 {
