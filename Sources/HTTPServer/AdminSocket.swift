@@ -25,7 +25,9 @@ package enum AdminSocket {
         try withAddress(of: path) { descriptor, address, length throws(Failure) in
             // Linux gives the file the mode that the socket has: nobody can open it even at its first moment.
             guard fchmod(descriptor, 0o600) == 0 else { throw Failure("chmod \(path)") }
-            unlink(path)
+            var status = stat()
+            // What is no socket is somebody's, and stays: then there is none here.
+            if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
             guard bind(descriptor, address, length) == 0 else { throw Failure("bind \(path)") }
             guard Glibc.listen(descriptor, 64) == 0 else { throw Failure("listen \(path)") }
         }

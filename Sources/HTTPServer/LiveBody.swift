@@ -57,7 +57,10 @@ package final class LiveWriter: Sendable {
         var inFlight = 0
         /// The connection comes by without being called.
         var isExpected = false
+
+        var hasCaughtUp: Bool { pending.count + inFlight <= LiveWriter.mostWaiting / 4 }
         var onClose: [@Sendable () -> Void] = []
+        var whenCaughtUp: [CheckedContinuation<Void, Never>] = []
     }
 
     private let state = Mutex(State())
@@ -79,6 +82,19 @@ package final class LiveWriter: Sendable {
             state.phase = .overrun
             // At once, though a piece be in flight: it may stay there for ever.
             return true
+        }
+    }
+
+    /// Waits until the client has taken most of what was written, or the body is over: for who has more to say than may
+    /// wait, and the time to.
+    package func caughtUp() async {
+        await withCheckedContinuation { continuation in
+            let isSo = state.withLock { state in
+                if state.phase != .open || state.hasCaughtUp { return true }
+                state.whenCaughtUp.append(continuation)
+                return false
+            }
+            if isSo { continuation.resume() }
         }
     }
 
@@ -114,27 +130,37 @@ package final class LiveWriter: Sendable {
 
     /// - Parameter isInFlight: the kernel has not taken the last piece whole; when it has, this is asked again.
     func next(isInFlight: Bool) -> Step {
-        state.withLock { state in
-            switch state.phase {
-            case .overrun: return .overrun
-            case .open where isInFlight, .ended where isInFlight, .over: return .nothing
-            case .open, .ended: break
-            }
-            state.inFlight = state.pending.count
-            guard state.pending.isEmpty else {
-                defer { state.pending = [] }
-                return .piece(state.pending)
-            }
-            state.isExpected = false
-            return state.phase == .ended ? .end : .nothing
+        let (step, waiters): (Step, [CheckedContinuation<Void, Never>]) = state.withLock { state in
+            let step = Self.step(&state, isInFlight)
+            guard state.hasCaughtUp else { return (step, []) }
+            defer { state.whenCaughtUp = [] }
+            return (step, state.whenCaughtUp)
         }
+        for waiter in waiters { waiter.resume() }
+        return step
+    }
+
+    private static func step(_ state: inout State, _ isInFlight: Bool) -> Step {
+        switch state.phase {
+        case .overrun: return .overrun
+        case .open where isInFlight, .ended where isInFlight, .over: return .nothing
+        case .open, .ended: break
+        }
+        state.inFlight = state.pending.count
+        guard state.pending.isEmpty else {
+            defer { state.pending = [] }
+            return .piece(state.pending)
+        }
+        state.isExpected = false
+        return state.phase == .ended ? .end : .nothing
     }
 
     func close() {
-        let works = state.withLock { state in
+        let (works, waiters) = state.withLock { state in
             defer { state = State(phase: .over) }
-            return state.onClose
+            return (state.onClose, state.whenCaughtUp)
         }
         for work in works { work() }
+        for waiter in waiters { waiter.resume() }
     }
 }

@@ -17,6 +17,18 @@ package struct ScrubTotals: Sendable {
     package var bytes: Int64 = 0
     package var damaged = 0, missing = 0, unreadable = 0
     package var repaired = 0, unrepaired = 0
+
+    fileprivate mutating func count(_ kind: ScrubFinding.Kind) {
+        switch kind {
+        case .damaged: damaged += 1
+        case .missing: missing += 1
+        case .unreadable: unreadable += 1
+        }
+    }
+
+    fileprivate mutating func count(repaired isRepaired: Bool) {
+        if isRepaired { repaired += 1 } else { unrepaired += 1 }
+    }
 }
 
 extension PullThroughCache {
@@ -24,38 +36,29 @@ extension PullThroughCache {
     /// is not served any more. Cancellable: what was found until then has been told.
     ///
     /// - Parameters:
-    ///   - isRepairing: whether what was found is then fetched again, one after another.
+    ///   - isRepairing: whether what is found is fetched again, as it is found.
     ///   - tell: called as it happens.
     /// - Throws: `.store` if the store cannot be read.
     package func scrub(
-        isRepairing: Bool, _ tell: @escaping @Sendable (ScrubEvent) -> Void
+        isRepairing: Bool, _ tell: @escaping @Sendable (ScrubEvent) async -> Void
     ) async throws(PullThroughError) -> ScrubTotals {
-        let found = Mutex<[ScrubFinding]>([])
+        let counted = Mutex(ScrubTotals())
         let summary = try await restated { () async throws(StoreError) in
             try await store.scrub { finding in
-                found.withLock { $0.append(finding) }
-                tell(.found(finding.digest, kind: finding.kind.rawValue, size: finding.size))
+                counted.withLock { $0.count(finding.kind) }
+                await tell(.found(finding.digest, kind: finding.kind.rawValue, size: finding.size))
+                // At once: it is forgotten, and whoever ends this would not find it again.
+                guard isRepairing else { return }
+                let result = await Result { () async throws(PullThroughError) in try await repair(finding.digest) }
+                switch result {
+                case .success(let repository): await tell(.repaired(finding.digest, from: repository))
+                case .failure(let error): await tell(.unrepaired(finding.digest, error))
+                }
+                counted.withLock { $0.count(repaired: (try? result.get()) != nil) }
             }
         }
-        let findings = found.withLock { $0 }
-        var totals = ScrubTotals(blobs: summary.blobs, bytes: summary.bytes)
-        for finding in findings {
-            switch finding.kind {
-            case .damaged: totals.damaged += 1
-            case .missing: totals.missing += 1
-            case .unreadable: totals.unreadable += 1
-            }
-        }
-        guard isRepairing else { return totals }
-        for finding in findings where !Task.isCancelled {
-            do throws(PullThroughError) {
-                tell(.repaired(finding.digest, from: try await repair(finding.digest)))
-                totals.repaired += 1
-            } catch {
-                tell(.unrepaired(finding.digest, error))
-                totals.unrepaired += 1
-            }
-        }
+        var totals = counted.withLock { $0 }
+        (totals.blobs, totals.bytes) = (summary.blobs, summary.bytes)
         return totals
     }
 

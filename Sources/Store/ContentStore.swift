@@ -22,8 +22,6 @@ package final class ContentStore: Sendable {
     private let lock: DirectoryLock
     private let startedAt: Int64
     private let serial = Atomic<Int64>(0)
-    /// Whether there may be files that no row knows.
-    let mustReconcile = Atomic<Bool>(true)
     let isReconciling = Atomic<Bool>(false)
     let spotChecks = Mutex(SpotChecks())
 
@@ -57,6 +55,7 @@ package final class ContentStore: Sendable {
         let totals = (try? database.totals()) ?? [:]
         evictor = Evictor(
             layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, partials: partials,
+            health: health,
             settings: settings,
             evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
         uses.start(after: database.latestUse())
@@ -245,19 +244,33 @@ package final class ContentStore: Sendable {
         let digest = writer.digest
         let (name, directory) = (layout.blob(digest), layout.blobDirectory(digest))
         let parent = "\(layout.blobs)/\(digest.algorithm.name)"
-        try await DiskQueue.run { () throws(StoreError) in
+        let isInPlaceOfAnother = try await DiskQueue.run { () throws(StoreError) in
             guard let ingest = writer.takeIngest() else { throw .ended }
-            try ingest.publish(as: name, in: directory, under: parent)
+            let isThere = access(name, F_OK) == 0
+            try ingest.publish(as: name, in: directory, under: parent, inPlaceOfAnother: isThere)
+            return isThere
         }
         do throws(StoreError) {
             let earlier = try await record()
             writer.commitReservation(size, inPlaceOf: earlier)
         } catch {
-            try await DiskQueue.run { () throws(StoreError) in _ = unlink(name) }
+            // Where a file was before, with a row that cannot be seen now, there is one as good now.
+            if !isInPlaceOfAnother { try await DiskQueue.run { () throws(StoreError) in _ = unlink(name) } }
             throw error
         }
         // Kept of another transfer of the same: its row has just gone.
         await partials.drop(digest)
+    }
+
+    /// - Returns: whether the file is out of the way.
+    func putAside(_ digest: Digest) -> Bool {
+        do throws(StoreError) {
+            try quarantine.take(stored: digest, id: nextID())
+            return true
+        } catch {
+            logger.warning("could not quarantine", metadata: ["digest": "\(digest)", "error": "\(error)"])
+            return unlink(layout.blob(digest)) == 0 || errno == ENOENT
+        }
     }
 
     /// What turned out not to be what it is called is put aside and forgotten, as far as the disk allows: the next who
@@ -265,14 +278,15 @@ package final class ContentStore: Sendable {
     /// undone by a lost file.
     func drop(_ digest: Digest, _ kind: ScrubFinding.Kind) async {
         logger.warning("a stored file is \(kind.rawValue): forgotten", metadata: ["digest": "\(digest)"])
+        let isGone = kind == .missing || putAside(digest)
         do throws(StoreError) {
-            if kind != .missing { try quarantine.take(stored: digest, id: nextID()) }
-        } catch {
-            logger.warning("could not quarantine", metadata: ["digest": "\(digest)", "error": "\(error)"])
-        }
-        do throws(StoreError) {
-            let counted = try await database.forgetContent(of: digest)
-            capacity.change { $0.committed = max(0, $0.committed - onDisk(counted ?? 0)) }
+            let counted = onDisk(try await database.forgetContent(of: digest) ?? 0)
+            capacity.change {
+                $0.committed = max(0, $0.committed - counted)
+                // It takes its room all the same, until the disk lets it go.
+                if !isGone { $0.unknown += counted }
+            }
+            if !isGone { health.mustReconcile.store(true, ordering: .relaxed) }
         } catch {
             // The store says what is amiss with the database. The row is met again by who asks next.
         }

@@ -56,6 +56,8 @@ extension ContentStore {
         do throws(StoreError) {
             return try await body()
         } catch {
+            // What is larger than all that may be stored would not fit into any room.
+            if case .noSpace(let needed) = error, needed > capacity.snapshot.limit { throw error }
             health.met(error)
             throw error
         }

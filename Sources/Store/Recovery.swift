@@ -38,13 +38,18 @@ extension ContentStore {
     package func reconcile() async throws(StoreError) {
         if isReconciling.exchange(true, ordering: .relaxed) { return }
         defer { isReconciling.store(false, ordering: .relaxed) }
-        mustReconcile.store(false, ordering: .relaxed)
+        health.mustReconcile.store(false, ordering: .relaxed)
         do throws(StoreError) {
             try await adoptUnknown()
         } catch {
-            mustReconcile.store(true, ordering: .relaxed)
+            health.mustReconcile.store(true, ordering: .relaxed)
             throw error
         }
+    }
+
+    /// Whether there is something to reconcile, and rows can be written.
+    var mayReconcile: Bool {
+        health.mustReconcile.load(ordering: .relaxed) && database.isOpen && !health.has(.metadata)
     }
 
     /// The database was begun anew: what it said is committed is so many bytes of files that no row knows.
@@ -53,7 +58,7 @@ extension ContentStore {
             $0.unknown += $0.committed
             $0.committed = 0
         }
-        mustReconcile.store(true, ordering: .relaxed)
+        health.mustReconcile.store(true, ordering: .relaxed)
     }
 
     private func adoptUnknown() async throws(StoreError) {
@@ -72,19 +77,25 @@ extension ContentStore {
         }
         let all = unknown.reduce(0) { $0 + $1.size }
         capacity.change { $0.unknown = all }
-        for (digest, size) in unknown {
-            if !Task.isCancelled { await tryToAdopt(digest) }
-            capacity.change { $0.unknown -= size }
+        for (digest, size) in unknown where !Task.isCancelled {
+            // What could not be settled takes its room all the same.
+            if try await tryToAdopt(digest) { capacity.change { $0.unknown = max(0, $0.unknown - size) } }
         }
         try await forgetMissing()
     }
 
-    /// One file that cannot be read is no reason to leave the others.
-    private func tryToAdopt(_ digest: Digest) async {
+    /// One file that cannot be read is no reason to leave the others; a database that does not answer is one, until it
+    /// does.
+    ///
+    /// - Returns: whether it is known what it is, or it is gone.
+    private func tryToAdopt(_ digest: Digest) async throws(StoreError) -> Bool {
         do throws(StoreError) {
             try await adopt(digest)
+            return true
         } catch {
-            logger.error("a file could not be adopted", metadata: ["digest": "\(digest)", "error": "\(error)"])
+            if case .database = error { throw error }
+            logger.warning("a file could not be adopted", metadata: ["digest": "\(digest)", "error": "\(error)"])
+            return error.isUnreadable && putAside(digest)
         }
     }
 
@@ -97,7 +108,9 @@ extension ContentStore {
             guard try await database.known([digest]).isEmpty, try file.isStill(at: layout.blob(digest)) else { return }
             guard actual == digest else {
                 logger.error("a file is not what its name says: quarantined", metadata: ["digest": "\(digest)"])
-                try quarantine.take(stored: digest, id: nextID())
+                guard putAside(digest) else {
+                    throw .io(operation: "quarantine", path: layout.blob(digest), errno: EACCES)
+                }
                 return measureOverhead()
             }
             let earlier = try await database.insert(

@@ -1,5 +1,6 @@
 // What is amiss with the disk or the database: said once in the log when it begins and when it ends, listed meanwhile.
 
+import Glibc
 import Logging
 import OCI
 import Synchronization
@@ -22,6 +23,8 @@ final class StoreHealth: Sendable {
         var needed: Int64 = .max
     }
 
+    /// Whether files and rows may disagree: there may be files that no row knows, and rows without a file.
+    let mustReconcile = Atomic<Bool>(true)
     private let state = Mutex(State())
     private let root: String
     private let logger: Logger
@@ -98,19 +101,31 @@ extension ContentStore {
         if !database.isOpen, let committed = (try? database.open()).flatMap({ $0 }) {
             capacity.change { $0.committed = committed }
             uses.start(after: database.latestUse())
-            mustReconcile.store(true, ordering: .relaxed)
+            health.mustReconcile.store(true, ordering: .relaxed)
+        } else if database.isShutOutByFullDisk {
+            await makeRoomForDatabase()
         }
-        if health.has(.metadata), database.isOpen, (try? await database.take()) != nil { health.ends(.metadata) }
+        if health.has(.metadata), await database.canBeWritten() { health.ends(.metadata) }
         if health.has(.disk), await canBeWritten() { health.ends(.disk) }
         if let needed = health.needed, await evictor.canMakeRoom(for: needed) { health.ends(.room) }
     }
 
-    /// Writes a file of one block and takes it away again.
+    /// Takes a file of one block the way that blobs go, from `ingest/` into a folder of `blobs/` and out through
+    /// `trash/`: what fails for one of them fails here.
     private func canBeWritten() async -> Bool {
-        let path = layout.ingest(nextID())
+        let id = nextID()
+        let (path, folder, aside) = (layout.ingest(id), "\(layout.blobs)/trial-\(id)", layout.trash(id))
         do throws(StoreError) {
-            try await DiskQueue.run { () throws(StoreError) in
-                try Ingest.create(path, size: 4096).sync(size: 4096)
+            try await DiskQueue.run { [layout] () throws(StoreError) in
+                defer {
+                    unlink("\(folder)/trial")
+                    rmdir(folder)
+                    unlink(aside)
+                }
+                let ingest = try Ingest.create(path, size: 4096)
+                try ingest.sync(size: 4096)
+                try ingest.publish(as: "\(folder)/trial", in: folder, under: layout.blobs, inPlaceOfAnother: false)
+                try system("rename", aside) { rename("\(folder)/trial", aside) }
             }
             return true
         } catch {
@@ -118,5 +133,33 @@ extension ContentStore {
             if case .noSpace = error { return true }
             return false
         }
+    }
+
+    /// The disk is full of what is here, and no row says what of it may go: what is aside goes first, then the files
+    /// that were stored longest ago, until a database can be begun.
+    private func makeRoomForDatabase() async {
+        let wanted: Int64 = 16 << 20
+        logger.warning("the disk is too full for a metadata database: the oldest files go")
+        // It throws nothing.
+        try? await DiskQueue.run { [layout, capacity] () throws(StoreError) in
+            for folder in [layout.quarantine, layout.trash] {
+                for name in names(in: folder) { unlink("\(folder)/\(name)") }
+            }
+            for name in names(in: layout.root) where name.hasPrefix(DiskLayout.damaged) {
+                unlink("\(layout.root)/\(name)")
+            }
+            let shards = Digest.Algorithm.allCases.flatMap { algorithm in
+                names(in: "\(layout.blobs)/\(algorithm.name)").map { "\(layout.blobs)/\(algorithm.name)/\($0)" }
+            }
+            let files = shards.flatMap { shard in
+                names(in: shard).compactMap { name -> (path: String, stored: Int)? in
+                    var status = stat()
+                    let path = "\(shard)/\(name)"
+                    return stat(path, &status) == 0 ? (path, Int(status.st_ctim.tv_sec)) : nil
+                }
+            }
+            for file in files.sorted(by: { $0.stored < $1.stored }) where capacity.free < wanted { unlink(file.path) }
+        }
+        measureOverhead()
     }
 }

@@ -46,7 +46,7 @@ package struct Upkeep: Service {
                     if turns.isMultiple(of: Self.turnsBetweenTrims) { HashQueue.run(giveBackFreeMemory) }
                     if turns.isMultiple(of: Self.turnsBetweenSweeps) { await sweep() }
                     turns += 1
-                    if store.mustReconcile.load(ordering: .relaxed) { group.addTask { await reconcile() } }
+                    if store.mayReconcile { group.addTask { await reconcile() } }
                 }
                 await group.waitForAll()
             }

@@ -86,7 +86,7 @@ struct Composition {
                 server.hurry()
             } else {
                 isStopping = true
-                let limit = await reloader.drain + .seconds(10)
+                let limit = reloader.drain + .seconds(10)
                 logger.info("stopping", metadata: ["signal": "\(signal)"])
                 await services.triggerGracefulShutdown()
                 // What does not end by itself then is cancelled.

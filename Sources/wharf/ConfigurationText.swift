@@ -11,19 +11,22 @@ enum ConfigurationText {
     /// any stack, and Yams walks through keys as it reads. Without anchors no alias means anything. An `&` counts that
     /// could begin one, as it stands behind a blank or a bracket; in quotes it may count although it is none.
     static func anchorLine(_ text: String) -> Int? {
-        let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
-        return lines.firstIndex { line in
-            guard line.first(where: { !$0.properties.isWhitespace }) != "#" else { return false }
-            return hasAnchor(line)
-        }.map { $0 + 1 }
+        // A break is whatever YAML 1.1 takes for one (§5.4), so that nothing hides in a comment.
+        let lines = text.unicodeScalars.split(omittingEmptySubsequences: false) { $0.isYAMLBreak }
+        guard let place = lines.firstIndex(where: hasAnchor) else { return nil }
+        return 1 + text.unicodeScalars[..<lines[place].startIndex].count { $0 == "\n" }
     }
 
     private static func hasAnchor(_ line: Substring.UnicodeScalarView) -> Bool {
-        var before: Unicode.Scalar = " "
-        var rest = line
+        var (earlier, before): (Unicode.Scalar, Unicode.Scalar) = (" ", " ")
+        var (rest, isQuoted) = (line, false)
         while let scalar = rest.popFirst() {
-            if scalar == "&", before.mayPrecedeAnchor, rest.first?.mayBeInAnchor == true { return true }
-            before = scalar
+            // Behind a quote it might be none.
+            if scalar == "#", before.properties.isWhitespace, !isQuoted { return false }
+            if scalar == "\"" || scalar == "'" { isQuoted = true }
+            let mayBegin = before == ":" ? earlier.mayEndKey : before.mayPrecedeAnchor
+            if scalar == "&", mayBegin, rest.first?.mayBeInAnchor == true { return true }
+            (earlier, before) = (before, scalar)
         }
         return false
     }
@@ -37,8 +40,23 @@ enum ConfigurationText {
 extension Unicode.Scalar {
     fileprivate var mayPrecedeAnchor: Bool {
         switch self {
-        case "[", "{", ",", ":", "?", "-", "\u{FEFF}": true
+        case "[", "{", ",", "?", "-", "\u{FEFF}": true
         default: properties.isWhitespace
+        }
+    }
+
+    /// Of a key with whose colon no blank need follow: one in quotes or brackets. Or there was none.
+    fileprivate var mayEndKey: Bool {
+        switch self {
+        case "\"", "'", "]", "}", "[", "{", ",": true
+        default: properties.isWhitespace
+        }
+    }
+
+    fileprivate var isYAMLBreak: Bool {
+        switch value {
+        case 0x0A, 0x0D, 0x85, 0x2028, 0x2029: true
+        default: false
         }
     }
 

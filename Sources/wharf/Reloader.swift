@@ -5,6 +5,7 @@ import HTTPServer
 import Logging
 import PullThrough
 import Store
+import Synchronization
 
 /// What the command line and the environment said at the start, with which the file is read again.
 struct ConfigurationSource: Sendable {
@@ -24,6 +25,7 @@ actor Reloader {
     private let log: LogSettings
     private let logger: Logger
     private var current: Configuration
+    private let drainNow: Mutex<Duration>
     private var server: HTTPServer?
     private var last: Task<Reloaded, Never>?
 
@@ -32,6 +34,7 @@ actor Reloader {
         log: LogSettings
     ) {
         current = configuration
+        drainNow = Mutex(configuration.drain)
         self.source = source
         self.parts = parts
         self.access = access
@@ -42,8 +45,8 @@ actor Reloader {
     /// Whose limits change; told once, since the server wants this first.
     func serve(by server: HTTPServer) { self.server = server }
 
-    /// How long a stop may take by what is configured now.
-    var drain: Duration { current.drain }
+    /// How long a stop may take by what is configured now. Said at once, whatever a reload waits for.
+    nonisolated var drain: Duration { drainNow.withLock { $0 } }
 
     /// Every mistake is logged with its place, and then everything stays as it was. Else connections and transfers that
     /// are under way go on, and everything that begins from here on goes by what is configured now.
@@ -60,12 +63,20 @@ actor Reloader {
 
     private func turn() async -> Reloaded {
         do throws(ConfigurationMistakes) {
-            let (read, warnings) = try source.load()
+            let (read, warnings) = try await load()
             for warning in warnings { logger.warning("\(warning)") }
             return await take(read)
         } catch {
             return refused(error.mistakes.map(\.description))
         }
+    }
+
+    /// Not here: a file may lie on a disk that does not answer, and nobody else should wait for that.
+    private func load() async throws(ConfigurationMistakes) -> (Configuration, warnings: [String]) {
+        let result = await Task.detached { [source] in
+            Result { () throws(ConfigurationMistakes) in try source.load() }
+        }.value
+        return try result.get()
     }
 
     private func take(_ read: Configuration) async -> Reloaded {
@@ -82,6 +93,7 @@ actor Reloader {
         }
         // Nothing below can be refused any more.
         current = next
+        drainNow.withLock { $0 = next.drain }
         log.set(next.log)
         access.reconfigure(adminToken: next.adminToken?.revealed)
         server?.reconfigure(ServerConfiguration(next))

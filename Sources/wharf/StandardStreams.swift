@@ -25,6 +25,9 @@ enum StandardStreams {
         text.withUTF8 { bytes in
             var done = 0
             while done < bytes.count {
+                // Nobody may be reading: the line is not worth the program.
+                var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                guard poll(&ready, 1, descriptor == STDERR_FILENO ? 2000 : -1) != 0 else { return }
                 let count = write(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done)
                 if count > 0 { done += count } else if errno != EINTR { return }
             }

@@ -1,5 +1,6 @@
 // The configuration in each room's own words.
 
+import Glibc
 import HTTPServer
 import OCI
 import PullThrough
@@ -127,9 +128,17 @@ extension Configuration.Upstream {
 }
 
 extension ServerConfiguration {
+    /// As many as there are descriptors for: a socket and the file that is read, and some for what is neither (the
+    /// database, upstreams, the log). Beyond it clients are told, and nobody who is in suffers.
+    private static var bearableConnections: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return .max }
+        return max(8, (Int(clamping: limit.rlim_cur) - 64) / 2)
+    }
+
     init(_ configuration: Configuration) {
         self.init(addresses: configuration.listen.map { Address(host: $0.host, port: $0.port) })
-        connections = configuration.limits.connections
+        connections = min(configuration.limits.connections, Self.bearableConnections)
         connectionsPerAddress = configuration.limits.connectionsPerAddress
         headerTimeout = configuration.limits.headerTimeout
         idleTimeout = configuration.limits.idleTimeout

@@ -191,7 +191,7 @@ import Testing
         }
     }
 
-    @Test func `a database that cannot be opened for another reason is left, and had again when it can be`() async throws {
+    @Test func `one that cannot be opened for another reason is left, and had again when it can be`() async throws {
         let mine = try repository("library/mine")
         let digest = try await scene.life { store in try await store.put(seeded(1, 5000), linkedTo: [mine]) }
         let away = scene.layout.metadata + ".away"
@@ -291,9 +291,10 @@ import Testing
             await meetDamage(store, mine)
             let asides = names(in: scene.root).filter { $0.hasPrefix(DiskLayout.damaged) }
             #expect(asides.count { !$0.hasSuffix("-wal") && !$0.hasSuffix("-shm") } == 1)
-            let mustReconcile = store.mustReconcile.load(ordering: .relaxed)
+            let mustReconcile = store.health.mustReconcile.load(ordering: .relaxed)
             #expect(mustReconcile)
             #expect(store.capacity.snapshot.used >= 70_000, "what no row knows is counted")
+            await store.recover()
             try await store.reconcile()
             #expect(try await store.bytes(of: Digest.of(layer)) == layer)
             _ = try await store.put(seeded(7, 100), linkedTo: [mine])

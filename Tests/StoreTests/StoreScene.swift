@@ -73,7 +73,9 @@ func tag(_ text: String) throws -> OCI.Tag {
 }
 
 extension StoreHealth {
-    static var quiet: StoreHealth { StoreHealth(root: "", logger: Logger(label: "store") { _ in SwiftLogNoOpLogHandler() }) }
+    static var quiet: StoreHealth {
+        StoreHealth(root: "", logger: Logger(label: "store") { _ in SwiftLogNoOpLogHandler() })
+    }
 }
 
 /// A data directory that may be opened again and again.

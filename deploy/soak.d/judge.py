@@ -111,7 +111,7 @@ def judge_log(path, reloads, row):
             words = line.rstrip("\n").split(" ", 2)
             level = words[1] if len(words) == 3 and re.match(r"\d{4}-\d\d-\d\dT", words[0]) else "?"
             levels[level] += 1
-            if level in ("error", "critical", "?") and not ("no-such-key" in line and reloads > 0):
+            if level in ("error", "critical", "?") and not (re.search("no-such-key|not reloaded", line) and reloads > 0):
                 errors.append(line.strip()[:300])
     row("log lines", ", ".join(f"{n} {level}" for level, n in sorted(levels.items())) or "none")
     for text, number in Counter(re.sub(r"^\S+ |[0-9a-f]{12,}|\d{3,}", "", line) for line in errors).most_common(12):

@@ -71,6 +71,8 @@ struct ScrubHandler: Sendable {
                 do throws(PullThroughError) {
                     let totals = try await cache.scrub(isRepairing: isRepairing) {
                         writer.write(ScrubLine($0).bytes)
+                        // A reader that is slow makes it slow.
+                        await writer.caughtUp()
                     }
                     // What was cancelled has not seen all; its reader is gone.
                     if !Task.isCancelled { writer.write(ScrubLine(totals).bytes) }

@@ -94,7 +94,12 @@ struct Ingest: ~Copyable {
     }
 
     /// Gives the synced file its name, durably. The directory is made if it is the shard's first blob.
-    consuming func publish(as name: String, in directory: String, under parent: String) throws(StoreError) {
+    ///
+    /// - Parameter inPlaceOfAnother: a file of that name, as good as this one, is there already: so there is one even
+    ///   if this fails.
+    consuming func publish(
+        as name: String, in directory: String, under parent: String, inPlaceOfAnother: Bool
+    ) throws(StoreError) {
         if try makeDirectory(directory) { try syncDirectory(parent) }
         try system("rename", path) { rename(path, name) }
         isNamed = false
@@ -102,7 +107,7 @@ struct Ingest: ~Copyable {
             try syncDirectory(directory)
         } catch {
             // It may be there after a power cut or not; for this run it is not.
-            unlink(name)
+            if !inPlaceOfAnother { unlink(name) }
             throw error
         }
     }

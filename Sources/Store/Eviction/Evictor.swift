@@ -15,6 +15,7 @@ actor Evictor {
     private let capacity: Capacity
     private let uses: UseRecorder
     private let partials: Partials
+    private let health: StoreHealth
     private let settings: StoreSettings
     private let now: @Sendable () -> Int64
     private let logger: Logger
@@ -28,7 +29,7 @@ actor Evictor {
 
     init(
         layout: DiskLayout, database: MetadataDatabase, gate: DigestGate, capacity: Capacity, uses: UseRecorder,
-        partials: Partials, settings: StoreSettings, evicted: (blobs: Int64, bytes: Int64),
+        partials: Partials, health: StoreHealth, settings: StoreSettings, evicted: (blobs: Int64, bytes: Int64),
         now: @escaping @Sendable () -> Int64, logger: Logger
     ) {
         self.evicted = evicted
@@ -38,6 +39,7 @@ actor Evictor {
         self.capacity = capacity
         self.uses = uses
         self.partials = partials
+        self.health = health
         self.settings = settings
         self.now = now
         self.logger = logger
@@ -104,7 +106,8 @@ actor Evictor {
                 gone = (gone.blobs + went.blobs, gone.bytes + went.bytes)
             }
         } catch {
-            logger.error("eviction failed", metadata: ["error": "\(error)"])
+            // What is amiss has been told, once.
+            logger.debug("eviction failed", metadata: ["error": "\(error)"])
         }
         guard gone.blobs > 0 else { return }
         evicted = (evicted.blobs + gone.blobs, evicted.bytes + gone.bytes)
@@ -123,34 +126,53 @@ actor Evictor {
     /// One batch: gates by try, files out of sight, rows away in one transaction, gates open, files unlinked.
     private func evictBatch(atLeast bytes: Int64) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
         var held: [MetadataDatabase.Candidate] = []
-        var freed: Int64 = 0
-        for candidate in try await database.leastRecentlyUsed(Self.batch, at: now(), lease: lease) where freed < bytes {
+        var promised: Int64 = 0
+        let candidates = try await database.leastRecentlyUsed(Self.batch, at: now(), lease: lease)
+        for candidate in candidates where promised < bytes {
             guard gate.tryEnter(candidate.digest) else { continue }
             held.append(candidate)
-            freed += onDisk(candidate.size)
+            promised += onDisk(candidate.size)
         }
         guard !held.isEmpty else { return (0, 0) }
-        let moves = held.map { (from: layout.blob($0.digest), to: nextTrash()) }
         defer { for candidate in held { gate.leave(candidate.digest) } }
-        try await DiskQueue.run { () throws(StoreError) in
+        let moves = held.map { (candidate: $0, from: layout.blob($0.digest), to: nextTrash()) }
+        let (gone, failure) = try await DiskQueue.run { () throws(StoreError) in
+            var gone: [MetadataDatabase.Candidate] = []
+            var failure: StoreError?
             for move in moves {
-                // A file that is not there is as good as moved: its row goes all the same. One for which the full
-                // directory has no room goes at once.
-                if rename(move.from, move.to) != 0, errno == ENOSPC || errno == EDQUOT { unlink(move.from) }
+                do throws(StoreError) {
+                    try Self.takeAway(move.from, to: move.to)
+                    gone.append(move.candidate)
+                } catch {
+                    failure = error
+                }
             }
+            return (gone, failure)
         }
+        // Whose file stays, its row stays: it takes its room all the same.
+        if let failure { health.met(failure) }
+        if gone.isEmpty, let failure { throw failure }
         do throws(StoreError) {
-            try await database.forget(held.map(\.digest))
+            try await database.forget(gone.map(\.digest))
             await remove(moves.map(\.to))
         } catch {
-            // A full disk is no place for a transaction: the files make the room to forget them in. A row without a
-            // file is found out when it is opened.
+            // A full disk is no place for a transaction: the files make the room to forget them in. Rows that are left
+            // without a file go when files and rows are reconciled.
             await remove(moves.map(\.to))
-            try await database.forget(held.map(\.digest))
+            health.mustReconcile.store(true, ordering: .relaxed)
+            try await database.forget(gone.map(\.digest))
         }
+        let freed = gone.reduce(0) { $0 + onDisk($1.size) }
         // Not below nothing: the rows may have been lost meanwhile, and what was committed counts as unknown then.
-        capacity.change { [freed] in $0.committed = max(0, $0.committed - freed) }
-        return (Int64(held.count), freed)
+        capacity.change { $0.committed = max(0, $0.committed - freed) }
+        return (Int64(gone.count), freed)
+    }
+
+    /// A file that is not there is as good as taken away. One that cannot be moved (a full directory, a folder that
+    /// somebody has removed) goes at once.
+    private static func takeAway(_ path: String, to aside: String) throws(StoreError) {
+        if rename(path, aside) == 0 || access(path, F_OK) != 0 { return }
+        try system("unlink", path) { unlink(path) }
     }
 
     private func remove(_ paths: [String]) async {

@@ -13,6 +13,14 @@ import Synchronization
 /// shows: a cache may forget what things were called, it may neither refuse to start nor fail for ever.
 final class MetadataDatabase: Sendable {
     private let pool = Mutex<DatabasePool?>(nil)
+    /// Held by who opens: opening may wait for whoever else has the file, and readers must not.
+    private let opening = Mutex<Opening>(Opening())
+    private struct Opening {
+        /// Why it could not be had the last time.
+        var cause: OpeningFailure.Cause?
+        /// How often in a row its bytes could not be read.
+        var unread = 0
+    }
     private let layout: DiskLayout
     private let health: StoreHealth
     private let logger: Logger
@@ -40,11 +48,18 @@ final class MetadataDatabase: Sendable {
     /// - Throws: `.database` if it is a newer program's, which this one must not touch.
     @discardableResult
     func open() throws(StoreError) -> Int64? {
-        let result: Result<Int64, OpeningFailure> = pool.withLock { pool in
-            Result { () throws(OpeningFailure) in
+        let result: Result<Int64, OpeningFailure> = opening.withLock { opening in
+            do throws(OpeningFailure) {
                 let (opened, committed) = try Self.opened(layout.metadata) { self.setAside($0) }
-                pool = opened
-                return committed
+                opening = Opening()
+                pool.withLock { $0 = opened }
+                return .success(committed)
+            } catch {
+                opening.cause = error.cause
+                opening.unread = error.cause == .unread ? opening.unread + 1 : 0
+                // A moment's failure is none; a disk that goes on refusing these bytes will not give them any more.
+                if opening.unread >= Self.mostUnread { setAside(error) }
+                return .failure(error)
             }
         }
         do throws(OpeningFailure) {
@@ -58,6 +73,12 @@ final class MetadataDatabase: Sendable {
             return nil
         }
     }
+
+    /// Tries, some seconds apart, after which bytes that cannot be read are given up.
+    private static let mostUnread = 6
+
+    /// Whether the disk is too full to begin one.
+    var isShutOutByFullDisk: Bool { !isOpen && opening.withLock { $0.cause == .full } }
 
     private static func opened(
         _ path: String, ifDamaged setAside: (OpeningFailure) -> Void
@@ -136,9 +157,13 @@ final class MetadataDatabase: Sendable {
     }
 
     /// One transaction.
+    ///
+    /// While it is known not to take anything it fails at once: each try may wait for a second, and there is one
+    /// writer. `canBeWritten` finds out when that is over.
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
+        if health.has(.metadata) { throw .database("it cannot be written now") }
         let pool = try current()
         do {
             return try await Task { try await pool.write(body) }.value
@@ -167,6 +192,8 @@ final class MetadataDatabase: Sendable {
     /// The store's word for a failure, after whoever should know has been told.
     private func failed(_ error: any Error, _ pool: DatabasePool) -> StoreError {
         let failure = StoreError.database("\(error)")
+        // Of one that has been replaced since it says nothing.
+        guard self.pool.withLock({ $0 === pool }) else { return failure }
         health.met(failure)
         if OpeningFailure.isLoss(error) { replace(pool, because: OpeningFailure(error, layout.metadata)) }
         return failure
@@ -181,9 +208,23 @@ final class MetadataDatabase: Sendable {
             return true
         }
         guard isFirst else { return }
-        // Not now is not never: `Upkeep` tries again.
-        _ = try? open()
+        // Before anybody can write into the new one.
         whenLost.withLock { $0 }()
+        // Not now is not never: `Upkeep` tries again.
+        if (try? open()) != nil, isOpen { health.ends(.metadata) }
+    }
+
+    /// Tries to write a row. One that was opened on a disk that was read-only stays so: it is opened again.
+    func canBeWritten() async -> Bool {
+        guard let pool = pool.withLock({ $0 }) else { return false }
+        do {
+            try await Task { try await pool.write(Self.trial) }.value
+            return true
+        } catch {
+            guard (error as? DatabaseError)?.resultCode == .SQLITE_READONLY else { return false }
+            _ = try? open()
+            return false
+        }
     }
 }
 

@@ -8,7 +8,11 @@ struct OpeningFailure: Error {
         case damage
         /// A newer program has written it.
         case newer
-        /// It cannot be had now: a full disk, no permission, another program that holds it.
+        /// The disk does not give its bytes: for a moment, or for ever.
+        case unread
+        /// The disk is too full to begin one.
+        case full
+        /// It cannot be had now: no permission, another program that holds it.
         case now
     }
 
@@ -30,8 +34,11 @@ struct OpeningFailure: Error {
         case let code?:
             // `ERROR`: the tables are not ours.
             let isOther = [.SQLITE_ERROR, .SQLITE_CONSTRAINT].contains(code.primaryResultCode)
-            let isUnread = [.SQLITE_IOERR_READ, .SQLITE_IOERR_SHORT_READ, .SQLITE_IOERR_CORRUPTFS].contains(code)
-            cause = isOther || isUnread || Self.isLoss(error) ? .damage : .now
+            let isShort = code == .SQLITE_IOERR_SHORT_READ
+            let isUnread = code == .SQLITE_IOERR_READ || code == .SQLITE_IOERR_CORRUPTFS
+            let isFull = code.primaryResultCode == .SQLITE_FULL
+            cause =
+                isOther || isShort || Self.isLoss(error) ? .damage : isUnread ? .unread : isFull ? .full : .now
             reason = .database("\(error)")
         case nil:
             cause = .now

@@ -51,15 +51,13 @@ extension MetadataDatabase {
         _ = try await read { db in try Int.fetchOne(db, sql: "SELECT 1 FROM blob LIMIT 1") }
     }
 
-    /// Writes a row, if it can. A transaction that changes nothing would say nothing.
-    func take() async throws(StoreError) {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    INSERT INTO total (name, value) VALUES ('store.trials', 1)
-                    ON CONFLICT (name) DO UPDATE SET value = value + 1
-                    """)
-        }
+    /// Writes a row. A transaction that changes nothing would say nothing.
+    static func trial(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                INSERT INTO total (name, value) VALUES ('store.trials', 1)
+                ON CONFLICT (name) DO UPDATE SET value = value + 1
+                """)
     }
 
     func save(totals: [String: Int64]) async throws(StoreError) {
