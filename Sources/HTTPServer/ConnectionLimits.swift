@@ -19,11 +19,11 @@ final class ConnectionLimits: Sendable {
     }
 
     /// Connections that may be told at one time that there are too many.
-    static let refusedAtOnce = 256
-
+    private let refusedAtOnce: Int
     private let counts: Mutex<Counts>
 
-    init(total: Int, perAddress: Int) {
+    init(total: Int, perAddress: Int, refusedAtOnce: Int) {
+        self.refusedAtOnce = refusedAtOnce
         counts = Mutex(Counts(total: total, perAddress: perAddress))
     }
 
@@ -35,7 +35,7 @@ final class ConnectionLimits: Sendable {
     func enter(_ address: String) -> Admission {
         counts.withLock { counts in
             guard counts.open < counts.total, counts.byAddress[address, default: 0] < counts.perAddress else {
-                guard counts.refused < Self.refusedAtOnce else { return .dropped }
+                guard counts.refused < refusedAtOnce else { return .dropped }
                 counts.refused += 1
                 return .refused
             }

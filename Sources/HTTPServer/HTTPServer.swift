@@ -30,7 +30,8 @@ package final class HTTPServer: Service {
         now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
     ) {
         limits = ConnectionLimits(
-            total: configuration.connections, perAddress: configuration.connectionsPerAddress)
+            total: configuration.connections, perAddress: configuration.connectionsPerAddress,
+            refusedAtOnce: configuration.refusedAtOnce)
         state = Mutex(State(configuration: configuration))
         self.responder = responder
         self.logger = logger
@@ -74,7 +75,8 @@ package final class HTTPServer: Service {
         do {
             // Limits of its own: however many clients there are, its owner gets through.
             let table = try await makeTable(
-                on: group.next(), at: nil, limits: ConnectionLimits(total: 64, perAddress: 64), configuration)
+                on: group.next(), at: nil,
+                limits: ConnectionLimits(total: 64, perAddress: 64, refusedAtOnce: 8), configuration)
             let descriptor = try AdminSocket.listen(at: path)
             let listener = try await Pipeline.listen(on: descriptor, table: table, loop: table.eventLoop)
             state.withLock { state in

@@ -21,6 +21,8 @@ package struct ServerConfiguration: Sendable {
     /// Open connections at once, in all and from one client address; further ones are answered 503.
     package var connections = 20_000
     package var connectionsPerAddress = 4_096
+    /// Connections beyond them that are told so at one time; further ones are closed without a word.
+    package var refusedAtOnce = 256
     /// Request line and header fields together, in bytes (414 and 431 beyond).
     package var headLimit = 16 * 1024
     /// A request body is read and dropped up to so many bytes; behind a longer one the connection is closed.

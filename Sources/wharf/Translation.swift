@@ -128,17 +128,20 @@ extension Configuration.Upstream {
 }
 
 extension ServerConfiguration {
-    /// As many as there are descriptors for: a socket and the file that is read, and some for what is neither (the
-    /// database, upstreams, the log). Beyond it clients are told, and nobody who is in suffers.
-    private static var bearableConnections: Int {
+    /// As many as the system grants.
+    private static var descriptors: Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return .max }
-        return max(8, (Int(clamping: limit.rlim_cur) - 64) / 2)
+        return max(96, Int(clamping: limit.rlim_cur))
     }
 
     init(_ configuration: Configuration) {
         self.init(addresses: configuration.listen.map { Address(host: $0.host, port: $0.port) })
-        connections = min(configuration.limits.connections, Self.bearableConnections)
+        // Some are left for the files that are read, the database, upstreams and the log: who comes beyond that is told
+        // so, and nobody who is in suffers.
+        let descriptors = Self.descriptors
+        connections = min(configuration.limits.connections, descriptors - max(64, descriptors / 4))
+        refusedAtOnce = min(refusedAtOnce, descriptors / 32)
         connectionsPerAddress = configuration.limits.connectionsPerAddress
         headerTimeout = configuration.limits.headerTimeout
         idleTimeout = configuration.limits.idleTimeout

@@ -58,10 +58,36 @@ extension Conformance {
 
         // MARK: Limits
 
+        @Test func `who is in is served, however many more want to come in than there are descriptors`() async throws {
+            try await withOperation(script: #"ulimit -n 256; exec "$0" "$@""#) { (scene: OperationScene) async throws in
+                let (stored, other) = (scene.cargo(200_000), scene.cargo(200_000, seed: 2))
+                #expect(try await scene.pull(stored).isWhole)
+                let port = scene.mirror.port
+                let paths = [stored, other].map(scene.path)
+                let flood = try await blocking {
+                    let mine = try Connection(port: port)
+                    try mine.send("HEAD", "/v2/")
+                    #expect(try mine.readHead().status == 200)
+                    let flood = try (0..<400).map { _ in try Connection(port: port) }
+                    for (path, blob) in zip(paths, [stored, other]) {
+                        try mine.send("GET", path)
+                        let head = try mine.readHead()
+                        #expect(head.status == 200)
+                        #expect(try mine.readBody(after: head).0 == blob.bytes)
+                    }
+                    return flood
+                }
+                #expect(try await scene.command("reload").status == 0)
+                withExtendedLifetime(flood) {}
+            }
+        }
+
         @Test func `fewer descriptors than connections`() async throws {
-            try await withOperation(script: #"ulimit -n 80; exec "$0" "$@""#) { (scene: OperationScene) async throws in
+            try await withOperation { (scene: OperationScene) async throws in
                 let blob = scene.cargo(200_000)
                 #expect(try await scene.pull(blob).isWhole)
+                // Fewer than it has counted on.
+                try await scene.bench.succeed("prlimit", ["--pid", "\(scene.mirror.child.identifier)", "--nofile=60:"])
                 var connections: [Connection] = []
                 for _ in 0..<150 { connections.append(try Connection(port: scene.mirror.port)) }
                 let before = try processorTime(of: scene.mirror.child)

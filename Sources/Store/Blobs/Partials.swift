@@ -30,6 +30,8 @@ final class Partials: Sendable {
     private static let askedAgain: Int64 = 64 << 10
 
     private let kept = Mutex<[Digest: Kept]>([:])
+    /// What could not be removed at start (the disk was read-only), by the file's name.
+    private let litter = Mutex<[String]>([])
     private let layout: DiskLayout
     private let database: MetadataDatabase
     private let capacity: Capacity
@@ -105,6 +107,13 @@ final class Partials: Sendable {
             return forgotten
         }
         for partial in forgotten { await remove(partial) }
+        removeLitter(litter.withLock { $0 })
+    }
+
+    private func removeLitter(_ files: [String]) {
+        if files.isEmpty { return }
+        let left = files.filter { unlink(layout.ingest($0)) != 0 && errno != ENOENT }
+        litter.withLock { $0 = left }
     }
 
     /// Also what comes from a day ahead: the clock has been set back since.
@@ -134,7 +143,7 @@ final class Partials: Sendable {
         } catch {
             logger.warning("cannot look after unfinished blobs", metadata: ["error": "\(error)"])
         }
-        for name in files { unlink(layout.ingest(name)) }
+        removeLitter(Array(files))
     }
 
     /// nil if the file is not what the row says; it is removed then with the others.

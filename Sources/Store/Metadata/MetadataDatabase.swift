@@ -166,11 +166,25 @@ final class MetadataDatabase: Sendable {
         if health.has(.metadata) { throw .database("it cannot be written now") }
         let pool = try current()
         do {
-            return try await Task { try await pool.write(body) }.value
+            return try await Task { [health] in
+                try await pool.writeWithoutTransaction { db in
+                    // Those that came together wait for one failure, not one after the other for each his own.
+                    if health.has(.metadata) { throw NotNow() }
+                    var value: Value?
+                    try db.inTransaction(.immediate) {
+                        value = try body(db)
+                        return .commit
+                    }
+                    guard let value else { throw NotNow() }  // it would have thrown
+                    return value
+                }
+            }.value
         } catch {
             throw failed(error, pool)
         }
     }
+
+    private struct NotNow: Error {}
 
     /// At start only, where there is nobody to make wait.
     func readNow<Value: Sendable>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
@@ -222,6 +236,8 @@ final class MetadataDatabase: Sendable {
             return true
         } catch {
             guard (error as? DatabaseError)?.resultCode == .SQLITE_READONLY else { return false }
+            // What SQLite shares between the connections of a process is read-only too, until the last is closed.
+            close()
             _ = try? open()
             return false
         }

@@ -118,7 +118,7 @@ extension FuzzTarget {
         let recorder = Recorder()
         let table = ConnectionTable(
             loop: channel.embeddedEventLoop, position: (0, 1), configuration: configuration, responder: recorder,
-            limits: ConnectionLimits(total: 10, perAddress: 10),
+            limits: ConnectionLimits(total: 10, perAddress: 10, refusedAtOnce: 10),
             log: AccessLog(logger: Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }), now: { 0 })
         let connection = Connection(table: table)
         let decoder = RequestDecoder(connection: connection, headLimit: limit)
