@@ -11,21 +11,12 @@ enum Pipeline {
     static func listen(
         on address: SocketAddress, table: NIOLoopBound<ConnectionTable>, loop: any EventLoop
     ) async throws -> any Channel {
-        try await ServerBootstrap(group: loop)
+        try await bootstrap(table, loop)
             .serverChannelOption(.backlog, value: 4_096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
             // Inherited by what is accepted, which saves a call each.
             .serverChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .serverChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try rest(channel, table.value) }
-            }
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(.recvAllocator, value: receive)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try configure(channel, table.value) }
-            }
             .bind(to: address).get()
     }
 
@@ -33,7 +24,12 @@ enum Pipeline {
     static func listen(
         on descriptor: CInt, table: NIOLoopBound<ConnectionTable>, loop: any EventLoop
     ) async throws -> any Channel {
-        try await ServerBootstrap(group: loop)
+        try await bootstrap(table, loop).withBoundSocket(descriptor).get()
+    }
+
+    /// What all listeners and their connections have in common.
+    private static func bootstrap(_ table: NIOLoopBound<ConnectionTable>, _ loop: any EventLoop) -> ServerBootstrap {
+        ServerBootstrap(group: loop)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try rest(channel, table.value) }
             }
@@ -43,7 +39,6 @@ enum Pipeline {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try configure(channel, table.value) }
             }
-            .withBoundSocket(descriptor).get()
     }
 
     /// Requests are small, and every idle connection keeps one of these.
