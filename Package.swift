@@ -110,7 +110,8 @@ let package = Package(
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "wharf", "Upstream", "HTTPServer", "OCI", "HTTPSemantics", nioCore, nioEmbedded, httpTypes, logging,
+                "wharf", "Upstream", "HTTPServer", "OCI", "HTTPSemantics", "TestSupport", nioCore, nioEmbedded,
+                httpTypes, logging,
             ],
             swiftSettings: strict),
         .testTarget(name: "ArchitectureTests", swiftSettings: strict),

@@ -1,5 +1,6 @@
 // What a fill keeps to in a world where everything fails now and then: seeded random lives, each to its end.
 import Store
+import TestSupport
 import Testing
 
 @testable import PullThrough

@@ -1,5 +1,6 @@
 // A made-up world around one `FillState`: upstreams that fail, a file, clients that read; all from one seed.
 import Store
+import TestSupport
 import Upstream
 
 @testable import PullThrough

@@ -1,5 +1,6 @@
 // The connections of the made-up world: what upstreams answer, and how bytes go on from there.
 import HTTPSemantics
+import TestSupport
 import Upstream
 
 @testable import PullThrough

@@ -1,5 +1,6 @@
 // What the segments of a fill keep to, whatever happens: seeded random histories, checked event by event.
 import Store
+import TestSupport
 import Testing
 
 @testable import PullThrough

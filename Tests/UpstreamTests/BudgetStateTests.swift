@@ -1,4 +1,5 @@
 // The order of those who want a connection, by replayed events.
+import TestSupport
 import Testing
 
 @testable import Upstream
@@ -170,17 +171,5 @@ import Testing
             #expect(state.holding == holding.count && state.waiting == waiting.count)
             #expect(state.nextDue.map { $0 > now } ?? true)
         }
-    }
-}
-
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
     }
 }

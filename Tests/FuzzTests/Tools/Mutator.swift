@@ -1,17 +1,8 @@
 // Inputs from a seed: proper ones, and what becomes of them when pieces are changed, moved, repeated and left out.
 
-/// Random numbers that are the same in every run of a seed.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
+import TestSupport
 
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
-
+extension SplitMix {
     /// From 0 on, below the bound, which is above 0.
     mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
 }
