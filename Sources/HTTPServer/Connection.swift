@@ -91,19 +91,20 @@ final class Connection: ChannelDuplexHandler {
         }
     }
 
-    /// How many of these bytes the parser may be given at once without going beyond the body's end. A chunked body
-    /// ends with a line, so it is given line by line. Counted with its framing: a chunk extension may be as long as its
-    /// sender likes (RFC 9112 §7.1.1).
+    /// How many of these bytes the parser may be given at once without going beyond the body's end, or beyond what is
+    /// read of any body: none once that is used up, however the bytes arrive. A chunked body ends with a line, so it is
+    /// given line by line. Counted with its framing: a chunk extension may be as long as its sender likes
+    /// (RFC 9112 §7.1.1).
     func takeBody(_ bytes: UnsafeRawBufferPointer) -> Int {
         guard case .body(let arrival, let before) = receiving else { return bytes.count }
-        let left = arrival.bodyLength.map { Int($0) - before } ?? bytes.firstIndex(of: 0x0a).map { $0 + 1 }
-        let length = min(left ?? bytes.count, bytes.count)
-        let received = before + length
-        if received <= table.configuration.discardLimit {
-            receiving = .body(arrival, received: received)
-        } else {
+        let room = table.configuration.discardLimit - before
+        guard room > 0 else {
             admitUnread(arrival)
+            return 0
         }
+        let left = arrival.bodyLength.map { Int($0) - before } ?? bytes.firstIndex(of: 0x0a).map { $0 + 1 }
+        let length = min(left ?? bytes.count, bytes.count, room)
+        receiving = .body(arrival, received: before + length)
         return length
     }
 

@@ -35,6 +35,7 @@ struct RequestDecoder: ByteToMessageDecoder {
             }
             // Never beyond the message: what one read brings behind a body is a head, and no head goes unmeasured.
             let length = connection.awaitsHead ? try measure(buffer) : measureBody(buffer)
+            guard length > 0 else { break }
             var piece = length == fresh ? buffer : slice(buffer, unconsumed + length)
             _ = try decoder.decode(context: context, buffer: &piece)
             buffer.moveReaderIndex(forwardBy: unconsumed + length - piece.readableBytes)

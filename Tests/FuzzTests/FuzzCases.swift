@@ -33,6 +33,10 @@ struct FuzzCase: Sendable, CustomTestStringConvertible {
         FuzzCase(
             "head", "line feeds alone in a head behind a body",
             "aPOST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nxGET / HTTP/1.1\nHost: t\n\n"),
+        FuzzCase(
+            "head", "a broken body, refused or left unread by how it was cut",
+            "ePUT /x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nab\r\n0\r"
+                + String(repeating: "TTP/1.1\r", count: 80) + "\r\nT: u\r\n\r\n"),
         FuzzCase("configuration", "a control character, and no line", "a: b\n\u{8}c: d"),
         FuzzCase(
             "configuration", "a few lines that stand for billions",

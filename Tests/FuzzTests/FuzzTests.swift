@@ -5,8 +5,8 @@ import Testing
 
 @Suite("Fuzzed parsers") struct FuzzTests {
     private static let environment = ProcessInfo.processInfo.environment
-    /// Inputs for each target and seed: of each submission a few, of deploy/fuzz as many as there is time for.
-    private static let count = environment["WHARF_FUZZ_COUNT"].flatMap { Int($0) } ?? 300
+    /// Inputs for each target and seed.
+    private static let count = environment["WHARF_FUZZ_COUNT"].flatMap { Int($0) } ?? 500
 
     private static func feed(_ target: FuzzTarget, seed: UInt64, count: Int) {
         var mutator = Mutator(target, seed: seed)
@@ -36,7 +36,9 @@ import Testing
         Self.feed(target, seed: 7, count: Self.count)
     }
 
-    @Test(arguments: FuzzTarget.all) func `a law holds for inputs that nobody has seen`(target: FuzzTarget) {
+    /// Only where it is asked for (deploy/fuzz does): what it finds is seldom the fault of the change that is tested.
+    @Test(.enabled(if: environment["WHARF_FUZZ_SEED"] != nil), arguments: FuzzTarget.all)
+    func `a law holds for inputs that nobody has seen`(target: FuzzTarget) {
         let seed = Self.environment["WHARF_FUZZ_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
         print("fuzzing \(target.name) from WHARF_FUZZ_SEED=\(seed)")
         Self.feed(target, seed: seed, count: Self.count)
