@@ -56,6 +56,7 @@ struct FuzzCase: Sendable, CustomTestStringConvertible {
             "configuration", "keys that a terminal would obey", "\"\\e[2J\\n\": 1\nupstreams: {\"\\r\": {\"\\x01\": 1}}"
         ),
         FuzzCase("values", "two ports of an address to listen on", "localhost:5:0"),
+        FuzzCase("values", "a password told because of what is combined with its @", "\u{64D}"),
         FuzzCase("urls", "a port that nothing can listen on", "http://h:0/"),
         FuzzCase(
             "manifest", "words that a terminal would obey",
