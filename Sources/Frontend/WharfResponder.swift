@@ -43,6 +43,7 @@ package struct WharfResponder: Responder {
         switch request.path {
         case "/v2/", "/v2": return marked(registry.version())
         case "/livez": return marked(health.live())
+        case let path where path.utf8.starts(with: "/v2/".utf8): return registry.ready(request)
         default: return nil
         }
     }

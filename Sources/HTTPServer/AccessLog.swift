@@ -1,57 +1,64 @@
-// One line a request, at info, with the keys of the glossary.
+// One record a request, and who writes it down.
 import HTTPTypes
-import Logging
 import NIOCore
 
-package struct AccessLog {
-    /// The order of the keys in a line; a log handler that sorts uses it. A response's own pairs follow, then `ended`.
+/// Where records go. Called on the connections' event loops, once a request: be quick, never block.
+package protocol AccessLog: Sendable {
+    /// Whether anybody wants them.
+    var isOn: Bool { get }
+    func write(_ record: AccessRecord)
+}
+
+/// What became of a request. Nothing of it but its method, path, `ns` and `User-Agent` ever gets here: no token, no
+/// query.
+package struct AccessRecord: Sendable {
+    /// The keys in the order of a line. A response's own pairs follow, then `ended`.
     package static let keys = ["method", "path", "status", "bytes", "ms", "client", "agent", "cache", "id"]
     /// What the line's message is.
     package static let message = "request"
 
-    let logger: Logger
+    /// "-" for what could not be read.
+    package let method: String
+    package let path: String
+    /// 499, as nginx has it: the client left before there was an answer.
+    package let status: Int
+    /// Of the body, handed to the kernel.
+    package let bytes: Int64
+    package let microseconds: Int64
+    package let client: String
+    package let agent: String
+    package let cache: String
+    package let id: UInt64
+    package let own: [(key: String, value: String)]
+    package let ending: ResponseEnding
 
-    /// Nothing of a request but its method, path, `ns` and `User-Agent` ever gets here: no token, no query.
-    func write(_ exchange: Exchange, _ ending: ResponseEnding, at now: NIODeadline) {
-        guard logger.logLevel <= .info else { return }
-        let arrival = exchange.arrival
-        let request = arrival.request
-        // 499, as nginx has it: the client left before there was an answer.
-        let status = exchange.response?.status.code ?? 499
-        var metadata: Logger.Metadata = [
-            "method": .string(request.path == "-" ? "-" : request.method.rawValue),
-            "path": .string(Self.path(request)),
-            "status": .string("\(status)"),
-            "bytes": .string("\(exchange.sent)"),
-            "ms": .string(Self.milliseconds(now - arrival.began)),
-            "client": .string(request.peer),
-            "agent": .string(request.fields[.userAgent] ?? "-"),
-            "cache": .string(exchange.response.flatMap(Self.cacheStatus) ?? "-"),
-            "id": .string("\(request.id)"),
-        ]
-        for (key, value) in exchange.response?.logged ?? [] { metadata[key] = .string(value) }
+    init(_ exchange: Exchange, _ ending: ResponseEnding, at now: NIODeadline) {
+        let request = exchange.arrival.request
+        method = request.path == "-" ? "-" : request.method.rawValue
+        path = request.queryValue("ns").map { "\(request.path)?ns=\($0)" } ?? request.path
+        status = exchange.response?.status.code ?? 499
+        bytes = exchange.sent
+        microseconds = (now - exchange.arrival.began).nanoseconds / 1000
+        client = request.peer
+        agent = request.fields[.userAgent] ?? "-"
+        cache = exchange.response?.cacheStatus ?? "-"
+        id = request.id
+        own = exchange.response?.logged ?? []
+        self.ending = ending
+    }
+
+    /// `client-left`, `broken`, or nil where all was handed over.
+    package var ended: String? {
         switch ending {
-        case .complete: break
-        case .clientLeft: metadata["ended"] = "client-left"
-        case .broken: metadata["ended"] = "broken"
+        case .complete: nil
+        case .clientLeft: "client-left"
+        case .broken: "broken"
         }
-        logger.info("\(Self.message)", metadata: metadata)
     }
+}
 
-    private static func path(_ request: Request) -> String {
-        guard let namespace = request.queryValue("ns") else { return request.path }
-        return "\(request.path)?ns=\(namespace)"
-    }
-
+extension Response {
     private static let cacheStatusName = HTTPField.Name("Cache-Status")
 
-    private static func cacheStatus(_ response: Response) -> String? {
-        cacheStatusName.flatMap { response.fields[$0] }
-    }
-
-    private static func milliseconds(_ time: TimeAmount) -> String {
-        let microseconds = time.nanoseconds / 1_000
-        let fraction = "\(microseconds % 1_000)"
-        return "\(microseconds / 1_000).\(String(repeating: "0", count: 3 - fraction.count))\(fraction)"
-    }
+    fileprivate var cacheStatus: String? { prepared?.cacheStatus ?? Self.cacheStatusName.flatMap { fields[$0] } }
 }

@@ -1,7 +1,6 @@
 // A request's head as it arrived, judged: what may be asked of the responder, and what is refused at the door.
 import HTTPTypes
 import NIOCore
-import NIOHTTP1
 
 struct Arrival {
     let request: Request
@@ -17,7 +16,7 @@ struct Arrival {
     let bodyLength: Int64?
 
     /// Judges a head; what is wrong with it becomes its refusal.
-    init(_ head: HTTPRequestHead, peer: String, id: UInt64, began: NIODeadline) {
+    init(_ head: RequestHead, peer: String, id: UInt64, began: NIODeadline) {
         do throws(Refusal) {
             self = try Self.judge(head, peer: peer, id: id, began: began)
         } catch {
@@ -47,19 +46,18 @@ struct Arrival {
     }
 
     private static func judge(
-        _ head: HTTPRequestHead, peer: String, id: UInt64, began: NIODeadline
+        _ head: RequestHead, peer: String, id: UInt64, began: NIODeadline
     ) throws(Refusal) -> Arrival {
-        let isHTTP10 = head.version.minor == 0
-        let fields = try fields(head.headers)
+        let (fields, isHTTP10) = (head.fields, head.isHTTP10)
         let (path, query) = try target(head)
         let bodyLength = try framing(fields, isHTTP10: isHTTP10)
-        try checkHost(head.headers, isHTTP10: isHTTP10)
-        guard let method = HTTPRequest.Method(head.method.rawValue) else { throw Refusal("malformed method") }
+        try checkHost(fields, isHTTP10: isHTTP10)
         return Arrival(
-            request: Request(method: method, path: path, query: query, fields: fields, peer: peer, id: id),
+            request: Request(method: head.method, path: path, query: query, fields: fields, peer: peer, id: id),
             began: began, refusal: nil, isHTTP10: isHTTP10,
-            // After an upgrade the decoder parses no more, and we never upgrade.
-            isPersistent: head.isKeepAlive && !fields.contains(.upgrade) && head.method != .CONNECT,
+            // What follows an upgrade, or a CONNECT, may be another protocol; and we never upgrade.
+            isPersistent: isKeptAlive(fields, isHTTP10: isHTTP10) && !fields.contains(.upgrade)
+                && head.method != .connect,
             expectsContinue: try expectation(fields, isHTTP10: isHTTP10), bodyLength: bodyLength)
     }
 
@@ -75,21 +73,17 @@ struct Arrival {
         }
     }
 
-    private static func fields(_ headers: HTTPHeaders) throws(Refusal) -> HTTPFields {
-        var fields = HTTPFields()
-        fields.reserveCapacity(headers.count)
-        for (name, value) in headers {
-            guard let name = HTTPField.Name(name) else { throw Refusal("malformed field name") }
-            fields.append(HTTPField(name: name, value: value))
-        }
-        return fields
+    /// RFC 9112 §9.3.
+    private static func isKeptAlive(_ fields: RequestFields, isHTTP10: Bool) -> Bool {
+        let options = fields[.connection]?.lowercased().split { $0 == "," || $0 == " " || $0 == "\t" } ?? []
+        return isHTTP10 ? options.contains("keep-alive") && !options.contains("close") : !options.contains("close")
     }
 
     /// RFC 9112 §3.2: origin-form, absolute-form (of which the path counts), or `*` for OPTIONS.
-    private static func target(_ head: HTTPRequestHead) throws(Refusal) -> (path: String, query: String?) {
-        var target = Substring(head.uri)
-        if !target.hasPrefix("/") {
-            if head.uri == "*", head.method == .OPTIONS { return ("*", nil) }
+    private static func target(_ head: RequestHead) throws(Refusal) -> (path: String, query: String?) {
+        var target = Substring(head.target)
+        if target.utf8.first != UInt8(ascii: "/") {
+            if head.target == "*", head.method == .options { return ("*", nil) }
             let scheme = target.prefix { $0 != ":" }
             guard ["http", "https"].contains(scheme.lowercased()), target.dropFirst(scheme.count).hasPrefix("://")
             else {
@@ -105,16 +99,17 @@ struct Arrival {
     }
 
     /// RFC 9112 §6.1, §6.3: whatever two readers could understand differently is refused.
-    private static func framing(_ fields: HTTPFields, isHTTP10: Bool) throws(Refusal) -> Int64? {
+    private static func framing(_ fields: RequestFields, isHTTP10: Bool) throws(Refusal) -> Int64? {
         let lengths = fields[values: .contentLength]
         let codings = fields[values: .transferEncoding]
         guard codings.isEmpty else {
             guard lengths.isEmpty else { throw Refusal("both Content-Length and Transfer-Encoding") }
             guard !isHTTP10 else { throw Refusal("Transfer-Encoding in HTTP/1.0") }
-            guard codings.count == 1, codings[0].lowercased() == "chunked" else {
-                throw Refusal("transfer coding not understood", status: .notImplemented)
-            }
-            return nil
+            let names = codings.joined(separator: ",").lowercased().split { ", \t".contains($0) }
+            if names == ["chunked"] { return nil }
+            // Where it is not the last, or not once, nobody can say where the body ends.
+            guard !names.dropLast().contains("chunked") else { throw Refusal("chunked is not the last coding") }
+            throw Refusal("transfer coding not understood", status: .notImplemented)
         }
         guard let first = lengths.first else { return 0 }
         guard lengths.count == 1, first.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int64(first)
@@ -124,9 +119,12 @@ struct Arrival {
         return length
     }
 
+    /// HTTPTypes keeps its own for itself.
+    private static let hostName = HTTPField.Name("Host")
+
     /// RFC 9112 §3.2: HTTP/1.1 has exactly one Host, and it looks like one.
-    private static func checkHost(_ headers: HTTPHeaders, isHTTP10: Bool) throws(Refusal) {
-        let hosts = headers["host"]
+    private static func checkHost(_ fields: RequestFields, isHTTP10: Bool) throws(Refusal) {
+        let hosts = hostName.map { fields[values: $0] } ?? []
         guard hosts.count == 1 || (isHTTP10 && hosts.isEmpty) else {
             throw Refusal(hosts.isEmpty ? "missing Host" : "more than one Host")
         }
@@ -142,11 +140,25 @@ struct Arrival {
         }
     }
 
-    private static func expectation(_ fields: HTTPFields, isHTTP10: Bool) throws(Refusal) -> Bool {
+    private static func expectation(_ fields: RequestFields, isHTTP10: Bool) throws(Refusal) -> Bool {
         guard !isHTTP10, let expectation = fields[.expect] else { return false }
         guard expectation.lowercased() == "100-continue" else {
             throw Refusal("expectation not understood", status: .expectationFailed)
         }
         return true
+    }
+}
+
+extension Arrival.Refusal {
+    /// What cannot be read.
+    init(_ fault: any Error) {
+        switch fault {
+        case HeadMeter.Fault.requestLineTooLong: self.init("request line too long", status: .uriTooLong)
+        case HeadMeter.Fault.fieldsTooLarge, RequestHead.Fault.tooManyFields, RequestBody.Fault.trailersTooLarge:
+            self.init("header fields too large", status: .requestHeaderFieldsTooLarge)
+        case RequestHead.Fault.versionNotSupported:
+            self.init("only versions 1.0 and 1.1 are spoken here", status: .httpVersionNotSupported)
+        default: self.init("malformed request")
+        }
     }
 }

@@ -1,7 +1,6 @@
 // One client's connection on its event loop: requests in, one at a time answered, in order.
 import HTTPTypes
 import NIOCore
-import NIOHTTP1
 
 /// ```
 /// waiting ─ head, body dropped ─→ answering ─ response handed over ─→ next queued request, or waiting
@@ -10,14 +9,15 @@ import NIOHTTP1
 /// While it answers, it reads no more (only what one read had already brought is queued), so a client that sends
 /// without end waits in its own socket buffer.
 final class Connection: ChannelDuplexHandler {
-    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundIn = ByteBuffer
     typealias OutboundIn = IOData
     typealias OutboundOut = IOData
 
     private enum Receiving {
         case head
-        /// A body, to be dropped before the request gets its turn, and the bytes of it so far, chunk framing included.
-        case body(Arrival, received: Int)
+        /// A body, to be dropped before the request gets its turn, and the bytes of it so far, chunk framing included:
+        /// a chunk extension may be as long as its sender likes (RFC 9112 §7.1.1).
+        case body(Arrival, RequestBody, received: Int)
         /// The rest of a body whose request is already being answered.
         case rest
     }
@@ -36,6 +36,10 @@ final class Connection: ChannelDuplexHandler {
     private var receiving = Receiving.head
     private var queue: [Arrival] = []
     private var queuedBytes = 0
+    /// What has arrived and belongs to nothing yet, and how much of it the meter has seen.
+    private var unread = ByteBuffer()
+    private var measured = 0
+    private var meter: HeadMeter
     private var isHeadUnderWay = false
     private var hasServed = false
     private var isAdvancing = false
@@ -50,72 +54,90 @@ final class Connection: ChannelDuplexHandler {
 
     init(table: ConnectionTable) {
         self.table = table
+        meter = HeadMeter(limit: table.configuration.headLimit)
     }
 
     /// Whether the next byte belongs to a head, not to a body.
-    var awaitsHead: Bool {
+    private var awaitsHead: Bool {
         if case .head = receiving { true } else { false }
-    }
-
-    /// Told by the decoder after each read.
-    func headIsUnderWay(_ isUnderWay: Bool) {
-        guard isUnderWay != isHeadUnderWay else { return }
-        isHeadUnderWay = isUnderWay
-        if isUnderWay, current == nil { deadline = .now() + table.timeouts.header }
     }
 
     // MARK: Requests
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isDeaf else { return }
-        switch unwrapInboundIn(data) {
-        case .head(let head): take(head)
-        case .body: break  // `takeBody` has counted it.
-        case .end:
-            let received = receiving
-            receiving = .head
-            if case .body(let arrival, _) = received { admit(arrival) }
+        var bytes = unwrapInboundIn(data)
+        if current != nil { queuedBytes += bytes.readableBytes }
+        if unread.readableBytes == 0 { unread = bytes } else { unread.writeBuffer(&bytes) }
+        do {
+            while !isDeaf, unread.readableBytes > measured { try readOn() }
+        } catch {
+            refuse(Arrival.Refusal(error))
+        }
+        headIsUnderWay(meter.isUnderWay)
+        // An idle connection keeps no buffer.
+        if isDeaf || unread.readableBytes == 0 { (unread, measured) = (ByteBuffer(), 0) }
+    }
+
+    /// Reads to the end of a head or a body, or of what there is. Never beyond: what one read brings behind a body is a
+    /// head, and no head goes unmeasured.
+    private func readOn() throws {
+        switch receiving {
+        case .head:
+            let length = try unread.withUnsafeReadableBytes { bytes in
+                try meter.measure(UnsafeRawBufferPointer(rebasing: bytes[measured...]))
+            }
+            measured += length
+            guard !meter.isUnderWay else { return }
+            let head = try unread.withUnsafeReadableBytes { bytes in
+                try RequestHead(UnsafeRawBufferPointer(rebasing: bytes[..<measured]))
+            }
+            unread.moveReaderIndex(forwardBy: measured)
+            measured = 0
+            take(head)
+        case .body(let arrival, var body, let before):
+            // Not beyond what is read of any body, so that it does not matter how the bytes were cut.
+            let room = table.configuration.discardLimit - before
+            guard room > 0 else { return admitUnread(arrival) }
+            let length = try unread.withUnsafeReadableBytes { bytes in
+                try body.take(UnsafeRawBufferPointer(rebasing: bytes.prefix(room)))
+            }
+            unread.moveReaderIndex(forwardBy: length)
+            receiving = .body(arrival, body, received: before + length)
+            if body.hasEnded { end(arrival) }
+        case .rest: unread.moveReaderIndex(forwardBy: unread.readableBytes)
         }
     }
 
-    private func take(_ head: HTTPRequestHead) {
+    private func headIsUnderWay(_ isUnderWay: Bool) {
+        guard isUnderWay != isHeadUnderWay else { return }
+        isHeadUnderWay = isUnderWay
+        if isUnderWay, current == nil { deadline = .now() + table.timeouts.header }
+    }
+
+    private func take(_ head: RequestHead) {
         isHeadUnderWay = false
         let arrival = Arrival(head, peer: peer, id: table.makeID(), began: .now())
         let limit = table.configuration.discardLimit
         if arrival.refusal != nil || arrival.bodyLength ?? 0 > limit { return admitUnread(arrival) }
-        receiving = .body(arrival, received: 0)
-        guard arrival.bodyLength != 0 else { return }
+        let body = RequestBody(length: arrival.bodyLength, trailerLimit: table.configuration.headLimit)
+        receiving = .body(arrival, body, received: 0)
+        guard !body.hasEnded else { return end(arrival) }
         if current == nil {
             deadline = arrival.began + table.timeouts.header
             continueIfExpected()
         }
     }
 
-    /// How many of these bytes the parser may be given at once without going beyond the body's end, or beyond what is
-    /// read of any body: none once that is used up, however the bytes arrive. A chunked body ends with a line, so it is
-    /// given line by line. Counted with its framing: a chunk extension may be as long as its sender likes
-    /// (RFC 9112 §7.1.1).
-    func takeBody(_ bytes: UnsafeRawBufferPointer) -> Int {
-        guard case .body(let arrival, let before) = receiving else { return bytes.count }
-        let room = table.configuration.discardLimit - before
-        guard room > 0 else {
-            admitUnread(arrival)
-            return 0
-        }
-        let left = arrival.bodyLength.map { Int($0) - before } ?? bytes.firstIndex(of: 0x0a).map { $0 + 1 }
-        let length = min(left ?? bytes.count, bytes.count, room)
-        receiving = .body(arrival, received: before + length)
-        return length
-    }
-
-    /// Told by the decoder of each piece that it has parsed.
-    func hasRead(_ length: Int) {
-        if current != nil { queuedBytes += length }
+    /// The request is here whole.
+    private func end(_ arrival: Arrival) {
+        receiving = .head
+        admit(arrival)
     }
 
     /// RFC 9110 §10.1.1. In a pipeline the 100 waits for the responses before it.
     private func continueIfExpected() {
-        guard case .body(let arrival, received: 0) = receiving, arrival.expectsContinue, let context else { return }
+        guard case .body(let arrival, _, received: 0) = receiving, arrival.expectsContinue, let context else { return }
         let interim = ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n")
         context.writeAndFlush(wrapOutboundOut(.byteBuffer(interim)), promise: nil)
     }
@@ -334,23 +356,9 @@ extension Connection {
         output.live?.probe()
     }
 
+    /// The socket's own. A body under way is ended by RST: `setLinger`.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        switch error {
-        case HeadMeter.Fault.requestLineTooLong:
-            refuse(.init("request line too long", status: .uriTooLong))
-        case HeadMeter.Fault.fieldsTooLarge, HTTPParserError.headerOverflow:
-            refuse(.init("header fields too large", status: .requestHeaderFieldsTooLarge))
-        case HTTPParserError.invalidVersion:
-            refuse(.init("only versions 1.0 and 1.1 are spoken here", status: .httpVersionNotSupported))
-        case HTTPParserError.invalidEOFState:
-            break  // In the middle of a request: `inputClosed` or `channelInactive` follows and ends it.
-        case is HTTPParserError, is HeadMeter.Fault:
-            refuse(.init("malformed request"))
-        case is ByteToMessageDecoderError:
-            break  // More bytes after an error that has been answered.
-        default:
-            context.close(promise: nil)  // The socket's own. A body under way is ended by RST: `setLinger`.
-        }
+        context.close(promise: nil)
     }
 
     private static func address(_ address: SocketAddress) -> String? {

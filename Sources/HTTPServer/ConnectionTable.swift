@@ -1,4 +1,5 @@
 // The live connections of one event loop: their deadlines, their drain, and what they share.
+import Logging
 import NIOCore
 
 /// Confined to its event loop. One sweep for all connections instead of a timer each: an idle connection costs
@@ -11,7 +12,8 @@ final class ConnectionTable {
     private(set) var timeouts: Timeouts
     let responder: any Responder
     let limits: ConnectionLimits
-    let log: AccessLog
+    let log: (any AccessLog)?
+    let logger: Logger
     let waker: Waker
     private let now: @Sendable () -> Int64
     private var connections: [ObjectIdentifier: Connection] = [:]
@@ -23,8 +25,8 @@ final class ConnectionTable {
 
     init(
         loop: any EventLoop, position: (index: Int, count: Int), isForOwner: Bool = false,
-        configuration: ServerConfiguration, responder: any Responder, limits: ConnectionLimits, log: AccessLog,
-        now: @escaping @Sendable () -> Int64
+        configuration: ServerConfiguration, responder: any Responder, limits: ConnectionLimits, log: (any AccessLog)?,
+        logger: Logger, now: @escaping @Sendable () -> Int64
     ) {
         self.loop = loop
         self.isForOwner = isForOwner
@@ -32,6 +34,7 @@ final class ConnectionTable {
         self.responder = responder
         self.limits = limits
         self.log = log
+        self.logger = logger
         self.now = now
         timeouts = Timeouts(configuration)
         waker = Waker(id: ObjectIdentifier(loop)) { work in loop.execute(work) }

@@ -32,12 +32,12 @@ final class Exchange {
     }
 
     /// Once; later calls change nothing.
-    func end(_ ending: ResponseEnding, log: AccessLog) {
+    func end(_ ending: ResponseEnding, log: (any AccessLog)?) {
         guard !hasEnded else { return }
         hasEnded = true
         task?.cancel()
         task = nil
         response?.observer?.ended(ending)
-        log.write(self, ending, at: .now())
+        if let log, log.isOn { log.write(AccessRecord(self, ending, at: .now())) }
     }
 }

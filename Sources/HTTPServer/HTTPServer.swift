@@ -18,15 +18,18 @@ package final class HTTPServer: Service {
 
     private let responder: any Responder
     private let logger: Logger
+    private let log: (any AccessLog)?
     private let now: @Sendable () -> Int64
     /// The process's own, never shut down: a fill may wake a connection's loop long after the connection.
     private let group = MultiThreadedEventLoopGroup.singleton
     private let limits: ConnectionLimits
     private let state: Mutex<State>
 
-    /// - Parameter now: the wall clock in Unix seconds, for the `Date` field.
+    /// - Parameters:
+    ///   - log: who wants to know of each request.
+    ///   - now: the wall clock in Unix seconds, for the `Date` field.
     package init(
-        configuration: ServerConfiguration, responder: any Responder, logger: Logger,
+        configuration: ServerConfiguration, responder: any Responder, log: (any AccessLog)? = nil, logger: Logger,
         now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
     ) {
         limits = ConnectionLimits(
@@ -35,6 +38,7 @@ package final class HTTPServer: Service {
         state = Mutex(State(configuration: configuration))
         self.responder = responder
         self.logger = logger
+        self.log = log
         self.now = now
     }
 
@@ -174,11 +178,10 @@ package final class HTTPServer: Service {
         on loop: any EventLoop, at place: Int?, limits: ConnectionLimits, _ configuration: ServerConfiguration
     ) async throws -> NIOLoopBound<ConnectionTable> {
         let loops = Array(group.makeIterator()).count
-        return try await loop.submit { [responder, logger, now] in
+        return try await loop.submit { [responder, log, logger, now] in
             let table = ConnectionTable(
                 loop: loop, position: (place ?? loops, loops + 1), isForOwner: place == nil,
-                configuration: configuration, responder: responder, limits: limits, log: AccessLog(logger: logger),
-                now: now)
+                configuration: configuration, responder: responder, limits: limits, log: log, logger: logger, now: now)
             return NIOLoopBound(table, eventLoop: loop)
         }.get()
     }

@@ -1,7 +1,6 @@
 // What a connection is made of, and what a listener is: the only file that puts NIO's handlers together.
 import Glibc
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 
 enum Pipeline {
@@ -45,13 +44,11 @@ enum Pipeline {
     private static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
 
     private static func rest(_ listener: any Channel, _ table: ConnectionTable) throws {
-        try listener.pipeline.syncOperations.addHandler(AcceptRest(logger: table.log.logger))
+        try listener.pipeline.syncOperations.addHandler(AcceptRest(logger: table.logger))
     }
 
-    /// No response encoder and no pipelining handler: `ResponseHead` writes, and `Connection` keeps the order.
+    /// No decoder, no encoder, no pipelining handler: `Connection` reads, keeps the order, and writes.
     private static func configure(_ channel: any Channel, _ table: ConnectionTable) throws {
-        let connection = Connection(table: table)
-        let decoder = RequestDecoder(connection: connection, headLimit: table.configuration.headLimit)
-        try channel.pipeline.syncOperations.addHandlers([ByteToMessageHandler(decoder), connection])
+        try channel.pipeline.syncOperations.addHandler(Connection(table: table))
     }
 }

@@ -7,7 +7,7 @@ package struct Request: Sendable {
     package let path: String
     /// What follows the first `?`, undecoded; `nil` if there is none.
     package let query: String?
-    package let fields: HTTPFields
+    package let fields: RequestFields
     /// The client's IP address; an IPv4 one in dotted form also on an IPv6 listener.
     package let peer: String
     /// Unique in this process; the `id` of the access log.
@@ -16,7 +16,7 @@ package struct Request: Sendable {
     package var isByOwner = false
 
     package init(
-        method: HTTPRequest.Method, path: String, query: String? = nil, fields: HTTPFields = [:],
+        method: HTTPRequest.Method, path: String, query: String? = nil, fields: RequestFields = [:],
         peer: String = "127.0.0.1", id: UInt64 = 0
     ) {
         self.method = method

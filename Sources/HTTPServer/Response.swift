@@ -8,6 +8,8 @@ package struct Response: Sendable {
     package var fields: HTTPFields
     package var body: ResponseBody
     package var observer: (any ResponseObserver)?
+    /// What stands before `fields`, rendered before.
+    package let prepared: PreparedHead?
     /// Further keys for the access line, in this order.
     package var logged: [(key: String, value: String)]
 
@@ -20,6 +22,23 @@ package struct Response: Sendable {
         self.body = body
         self.observer = observer
         self.logged = logged
+        prepared = nil
+    }
+
+    /// An answer whose head was made before.
+    ///
+    /// - Parameters:
+    ///   - fields: what is other this time: no framing among it.
+    ///   - body: of the same length as the one that the head was made for.
+    package init(
+        _ prepared: PreparedHead, fields: HTTPFields = [:], body: ResponseBody, observer: (any ResponseObserver)? = nil
+    ) {
+        status = prepared.status
+        self.fields = fields
+        self.body = body
+        self.observer = observer
+        logged = prepared.logged
+        self.prepared = prepared
     }
 
     /// A few words in plain text: what the server says on its own behalf.

@@ -1,6 +1,32 @@
 // A response's head in bytes, and how its body is delimited.
-import HTTPTypes
+package import HTTPTypes
 import NIOCore
+
+/// Status line, fields and `Content-Length` of an answer that is given again and again, in bytes. Date and connection
+/// are each answer's own.
+package final class PreparedHead: Sendable {
+    package let status: HTTPResponse.Status
+    let bytes: [UInt8]
+    let cacheStatus: String?
+    let logged: [(key: String, value: String)]
+
+    private static let cacheStatusName = HTTPField.Name("Cache-Status")
+
+    /// - Parameter response: one with `bytes` for a body.
+    package init(_ response: Response) {
+        status = response.status
+        cacheStatus = Self.cacheStatusName.flatMap { response.fields[$0] }
+        logged = response.logged
+        let head = ResponseHead(
+            response: response, framing: Framing(response, isHTTP10: false), isHEAD: false, isHTTP10: false,
+            isLast: false)
+        var buffer = ByteBuffer()
+        head.writeStatus(into: &buffer)
+        let length = head.writeFields(into: &buffer).length
+        head.writeFraming(into: &buffer, announced: length)
+        bytes = Array(buffer.readableBytesView)
+    }
+}
 
 /// RFC 9112 §6: how the client finds the body's end.
 enum Framing: Equatable {
@@ -38,11 +64,31 @@ struct ResponseHead {
     /// Written here and not by NIO's encoder: the fields go into the buffer as they are, with no list of strings
     /// between, and a small body follows its head in the same buffer and the same `write(2)`.
     func write(into buffer: inout ByteBuffer, date: String) {
+        if let prepared = response.prepared { buffer.writeBytes(prepared.bytes) } else { writeStatus(into: &buffer) }
+        let (hasDate, length) = writeFields(into: &buffer)
+        if !hasDate {
+            buffer.writeStaticString("Date: ")
+            buffer.writeString(date)
+            buffer.writeStaticString("\r\n")
+        }
+        if response.prepared == nil { writeFraming(into: &buffer, announced: length) }
+        if isLast {
+            buffer.writeStaticString("Connection: close\r\n")
+        } else if isHTTP10 {
+            buffer.writeStaticString("Connection: keep-alive\r\n")
+        }
+        buffer.writeStaticString("\r\n")
+    }
+
+    fileprivate func writeStatus(into buffer: inout ByteBuffer) {
         buffer.writeStaticString("HTTP/1.1 ")
         buffer.writeString(String(response.status.code))
         buffer.writeStaticString(" ")
         buffer.writeString(response.status.reasonPhrase)
         buffer.writeStaticString("\r\n")
+    }
+
+    fileprivate func writeFields(into buffer: inout ByteBuffer) -> (hasDate: Bool, length: HTTPField?) {
         var hasDate = false
         var length: HTTPField?
         for field in response.fields {
@@ -56,21 +102,10 @@ struct ResponseHead {
                 Self.write(field, into: &buffer)
             }
         }
-        if !hasDate {
-            buffer.writeStaticString("Date: ")
-            buffer.writeString(date)
-            buffer.writeStaticString("\r\n")
-        }
-        writeFraming(into: &buffer, announced: length)
-        if isLast {
-            buffer.writeStaticString("Connection: close\r\n")
-        } else if isHTTP10 {
-            buffer.writeStaticString("Connection: keep-alive\r\n")
-        }
-        buffer.writeStaticString("\r\n")
+        return (hasDate, length)
     }
 
-    private func writeFraming(into buffer: inout ByteBuffer, announced length: HTTPField?) {
+    fileprivate func writeFraming(into buffer: inout ByteBuffer, announced length: HTTPField?) {
         switch framing {
         case .none, .untilClose:
             break

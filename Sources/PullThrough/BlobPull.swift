@@ -40,11 +40,7 @@ extension PullThroughCache {
         var isAlone = false
         while true {
             switch try await step(key, digest, in: repository, range, confirmed, isAlone: isAlone) {
-            case .stored(let file):
-                store.recordUse(digest, lease: false)
-                let wish = Wish(range, size: file.size, isStored: true)
-                store.noteServed(digest, size: file.size, bytes: wish.bytes(of: file.size))
-                return answer(wish, asked ?? .hit, beganFill: false) { BlobReader(stored: file, in: store) }
+            case .stored(let file): return answer(file, range, asked ?? .hit)
             case .answered(let wish): return answer(wish, asked ?? .hit, beganFill: false) { nil }
             case .follow(let fill, let id, let isMine, let hasRight):
                 switch try await follow(fill, as: id, isMine: isMine, hasRight: hasRight, key, range) {
@@ -64,6 +60,14 @@ extension PullThroughCache {
             case .refused(let refusal): throw refusal
             }
         }
+    }
+
+    /// From a stored file.
+    func answer(_ file: BlobFile, _ range: RangeReading?, _ status: CacheStatus) -> BlobAnswer {
+        store.recordUse(file.digest, lease: false)
+        let wish = Wish(range, size: file.size, isStored: true)
+        store.noteServed(file.digest, size: file.size, bytes: wish.bytes(of: file.size))
+        return answer(wish, status, beganFill: false) { BlobReader(stored: file, in: store) }
     }
 
     /// What an upstream has just said to this request, whether or not it could be written down.
@@ -181,7 +185,10 @@ extension PullThroughCache {
                     let file = try await restated { () async throws(StoreError) in
                         try await store.open(digest, size: size)
                     }
-                    if let file { return .stored(file) }
+                    if let file {
+                        if knowledge.hasOwnLink { store.hot.keep(file, for: repository) }
+                        return .stored(file)
+                    }
                 }
                 if let refusal = refusal(for: key) { return .refused(refusal) }
                 return try start(digest, from: repository, knowledge, range, isAlone: isAlone)

@@ -6,13 +6,6 @@ package import OCI
 import Store
 import Upstream
 
-/// A manifest or index, byte for byte as the upstream gave it.
-package struct ManifestContent: Sendable {
-    package let digest: Digest
-    package let mediaType: MediaType
-    package let bytes: [UInt8]
-}
-
 package struct ManifestAnswer: Sendable {
     package let content: ManifestContent
     package var status: CacheStatus
@@ -59,7 +52,8 @@ extension PullThroughCache {
     func storedManifest(
         _ digest: Digest, in repository: Repository, isConfirmed: Bool = false
     ) async -> ManifestContent? {
-        await store.gate.turn(digest) { () async -> ManifestContent? in
+        if let content = store.hot.manifest(digest, in: repository) { return content }
+        return await store.gate.turn(digest) { () async -> ManifestContent? in
             let knowledge = await known(digest, in: repository)
             guard knowledge.isLinked || isConfirmed, let size = knowledge.storedSize, let type = knowledge.mediaType,
                 // What cannot be read now (no descriptor left) is fetched, as what is not here.
@@ -67,7 +61,9 @@ extension PullThroughCache {
             else { return nil }
             // Shown here because an index names it: from now on in its own right, and so what it names in turn.
             if !knowledge.hasOwnLink { await note(digest, size: size, linkedTo: repository, isNamed: true) }
-            return ManifestContent(digest: digest, mediaType: type, bytes: bytes)
+            let content = ManifestContent(digest: digest, mediaType: type, bytes: bytes)
+            if knowledge.isLinked, knowledge.hasOwnLink { store.hot.keep(content, for: repository) }
+            return content
         }
     }
 

@@ -64,8 +64,10 @@ extension PullThroughCache {
         guard let policy = directory.policy(of: tag, in: repository) else {
             throw .missed(.noSuchUpstream(repository.upstream))
         }
+        let mark = store.hot.mark
         // Where the database does not answer it is not known.
         let stored = (try? await store.tag(tag, of: repository)).flatMap { $0 }
+        if let stored { store.hot.keep(stored, as: tag, of: repository, since: mark) }
         let known = tagMemory.known(TagMemory.Key(repository: repository, tag: tag), stored, at: now())
         return TagPull(tag: tag, repository: repository, policy: policy, known: known, mustAsk: mustAsk)
     }
@@ -112,7 +114,10 @@ extension PullThroughCache {
 
     /// What is stored, without a question; nil if it is gone after all.
     private func hit(_ digest: Digest, _ pull: TagPull) async throws(Refusal) -> ManifestAnswer? {
-        guard let content = await storedManifest(digest, in: pull.repository) else { return nil }
+        await storedManifest(digest, in: pull.repository).map { hit($0, pull) }
+    }
+
+    func hit(_ content: ManifestContent, _ pull: TagPull) -> ManifestAnswer {
         var answer = ManifestAnswer(content: content, status: .hit, age: pull.age)
         if isOffline {
             answer.status.detail = "offline"

@@ -12,6 +12,8 @@ package final class ContentStore: Sendable {
     let layout: DiskLayout
     let health: StoreHealth
     let database: MetadataDatabase
+    /// What is asked for again and again, in memory.
+    package let hot = HotSet()
     let uses = UseRecorder()
     let evictor: Evictor
     let partials: Partials
@@ -54,9 +56,8 @@ package final class ContentStore: Sendable {
         partials.recover(at: startedAt)
         let totals = (try? database.totals()) ?? [:]
         evictor = Evictor(
-            layout: layout, database: database, gate: gate, capacity: capacity, uses: uses, partials: partials,
-            health: health,
-            settings: settings,
+            layout: layout, database: database, gate: gate, hot: hot, capacity: capacity, uses: uses,
+            partials: partials, health: health, settings: settings,
             evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
         uses.start(after: database.latestUse())
         measureOverhead()
@@ -186,6 +187,8 @@ package final class ContentStore: Sendable {
     /// - Returns: what it pointed to before, if to anything.
     @discardableResult
     package func set(_ tag: Tag, of repository: Repository, to digest: Digest) async throws(StoreError) -> Digest? {
+        // Whether or not it can be written: what was known of it holds no more.
+        defer { hot.drop(tag, of: repository) }
         let before = try await database.set(tag, of: repository, to: digest, at: now())
         if before != digest, configuration.isPinned(repository, tag.description) { try await applyPins() }
         return before
@@ -198,6 +201,7 @@ package final class ContentStore: Sendable {
     package func forget(
         _ tag: Tag, of repository: Repository, ifNaming digest: Digest
     ) async throws(StoreError) -> Bool {
+        defer { hot.drop(tag, of: repository) }
         let isForgotten = try await database.forget(tag, of: repository, ifNaming: digest)
         if isForgotten, configuration.isPinned(repository, tag.description) { try await applyPins() }
         return isForgotten
@@ -211,6 +215,7 @@ package final class ContentStore: Sendable {
     package func invalidate(_ digest: Digest) async throws(StoreError) -> Bool {
         let (name, aside) = (layout.blob(digest), layout.trash(nextID()))
         return try await gate.turn(digest) { () async throws(StoreError) in
+            hot.drop(digest)
             let size = try await database.size(of: digest)
             try await DiskQueue.run { () throws(StoreError) in _ = rename(name, aside) }
             try await database.forget([digest])
@@ -278,6 +283,7 @@ package final class ContentStore: Sendable {
     /// undone by a lost file.
     func drop(_ digest: Digest, _ kind: ScrubFinding.Kind) async {
         logger.warning("a stored file is \(kind.rawValue): forgotten", metadata: ["digest": "\(digest)"])
+        hot.drop(digest)
         let isGone = kind == .missing || putAside(digest)
         do throws(StoreError) {
             let counted = onDisk(try await database.forgetContent(of: digest) ?? 0)

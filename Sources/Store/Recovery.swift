@@ -54,6 +54,7 @@ extension ContentStore {
 
     /// The database was begun anew: what it said is committed is so many bytes of files that no row knows.
     func lostRows() {
+        hot.dropAll()
         capacity.change {
             $0.unknown += $0.committed
             $0.committed = 0

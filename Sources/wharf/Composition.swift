@@ -21,8 +21,9 @@ struct Composition {
     /// Opens the store; asks nothing of the network.
     ///
     /// - Parameter source: where the configuration came from, to be read again.
-    init(_ configuration: Configuration, from source: ConfigurationSource, log: LogSettings, logger: Logger) throws {
+    init(_ configuration: Configuration, from source: ConfigurationSource, log: Log) throws {
         self.configuration = configuration
+        let logger = log.logger
         self.logger = logger
         let parts = try Parts(configuration, logger: logger)
         self.parts = parts
@@ -32,7 +33,7 @@ struct Composition {
 
         // Face
         let access = Access(adminToken: configuration.adminToken?.revealed)
-        let reloader = Reloader(configuration, from: source, parts: parts, access: access, log: log)
+        let reloader = Reloader(configuration, from: source, parts: parts, access: access, log: log.settings)
         self.reloader = reloader
         let (clock, cache, statistics) = (parts.clock, parts.cache, parts.statistics)
         let started = clock.now
@@ -44,7 +45,7 @@ struct Composition {
             return Double(seconds) + Double(attoseconds / 1_000_000_000_000_000) / 1000
         }
         let server = HTTPServer(
-            configuration: ServerConfiguration(configuration), responder: responder, logger: logger)
+            configuration: ServerConfiguration(configuration), responder: responder, log: log.access, logger: logger)
         self.server = server
 
         // They stop in the reverse order: no more clients, no more transfers, then all is written down.

@@ -227,8 +227,10 @@ enum ConfigurationValues {
     static func endpoint(_ text: String) throws(ValueMistake) -> EndpointURL {
         guard let url = EndpointURL(text) else {
             let what = "no endpoint; write http:// or https://, a host, and perhaps a port and a path"
-            // Where a password or a token would be, nothing is repeated. By bytes: what is combined with a sign hides it.
-            throw text.utf8.contains(where: { "@?#".utf8.contains($0) }) ? ValueMistake(secret: what) : ValueMistake(text, what)
+            // Where a password or a token would be, nothing is repeated. By bytes: what is combined with a sign hides
+            // it.
+            let mayHoldSecret = text.utf8.contains { "@?#".utf8.contains($0) }
+            throw mayHoldSecret ? ValueMistake(secret: what) : ValueMistake(text, what)
         }
         return url
     }

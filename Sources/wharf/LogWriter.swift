@@ -4,14 +4,25 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Lines wait in memory, up to a bound; beyond it they are dropped, and how many is said once there is room again.
+/// Lines wait in memory, up to a bound; beyond it they are dropped, and how many is said once there is room again. What
+/// has come together is written together.
 final class LogWriter: Sendable {
     /// Bytes that may wait.
     static let bound = 1 << 20
+    /// How long a line may wait for others that came just after it, and how many bytes do not.
+    private static let pause = DispatchTimeInterval.milliseconds(20)
+    private static let enough = 256 << 10
+    /// A pipe takes so much as a whole (POSIX, PIPE_BUF), so that processes do not mix their lines.
+    private static let piece = 4096
 
     private struct Backlog {
-        var bytes = 0
+        var lines: [UInt8] = []
+        /// Of what is being written just now.
+        var taken = 0
         var dropped = 0
+        /// Whether somebody comes for them: at once, or after the pause.
+        var isAwaited = false
+        var isUrgent = false
     }
 
     private let descriptor: CInt
@@ -21,40 +32,64 @@ final class LogWriter: Sendable {
     init(to descriptor: CInt) { self.descriptor = descriptor }
 
     /// Takes a line with its end; never waits.
-    func write(_ line: String) {
-        let size = line.utf8.count
-        let isTaken = backlog.withLock { backlog in
-            guard backlog.bytes + size <= Self.bound else {
+    ///
+    /// - Parameter canWait: a little, for more of its kind; else it is written at once.
+    func write(_ line: [UInt8], canWait: Bool = false) {
+        let (comes, isUrgent) = backlog.withLock { backlog in
+            guard backlog.lines.count + backlog.taken + line.count <= Self.bound else {
                 backlog.dropped += 1
-                return false
+                return (false, false)
             }
-            backlog.bytes += size
-            return true
+            backlog.lines += line
+            let isUrgent = !canWait || backlog.lines.count >= Self.enough
+            guard !backlog.isAwaited || isUrgent && !backlog.isUrgent else { return (false, false) }
+            backlog.isAwaited = true
+            backlog.isUrgent = isUrgent
+            return (true, isUrgent)
         }
-        if isTaken { thread.async { self.pass(on: line, size) } }
+        guard comes else { return }
+        let pause = isUrgent ? .nanoseconds(0) : Self.pause
+        thread.asyncAfter(deadline: .now() + pause) { self.pass() }
     }
 
     /// Waits until all that was taken is written: before the program ends. Where nobody reads, two seconds are enough:
     /// a full pipe is no reason to stay.
     func flush() {
         let done = DispatchSemaphore(value: 0)
-        thread.async { done.signal() }
+        thread.async {
+            self.pass()
+            done.signal()
+        }
         _ = done.wait(timeout: .now() + 2)
     }
 
-    private func pass(on line: String, _ size: Int) {
-        put(line)
+    private func pass() {
+        let lines = backlog.withLock { backlog in
+            (backlog.isAwaited, backlog.isUrgent) = (false, false)
+            backlog.taken = backlog.lines.count
+            defer { backlog.lines = [] }
+            return backlog.lines
+        }
+        lines.withUnsafeBytes(put)
         let dropped = backlog.withLock { backlog in
-            backlog.bytes -= size
+            backlog.taken = 0
             defer { backlog.dropped = 0 }
             return backlog.dropped
         }
-        if dropped > 0 { put("wharf: \(dropped) log lines were dropped: nobody read them in time\n") }
+        if dropped > 0 {
+            Array("wharf: \(dropped) log lines were dropped: nobody read them in time\n".utf8).withUnsafeBytes(put)
+        }
     }
 
-    /// A line is one `write`, so that processes do not mix theirs; a closed stderr costs the line and nothing else.
-    private func put(_ line: String) {
-        var line = line
-        line.withUTF8 { bytes in _ = Glibc.write(descriptor, bytes.baseAddress, bytes.count) }
+    /// In pieces of whole lines. A closed stderr costs the lines and nothing else.
+    private func put(_ lines: UnsafeRawBufferPointer) {
+        var rest = lines[...]
+        while !rest.isEmpty {
+            let last = rest.prefix(Self.piece).lastIndex(of: UInt8(ascii: "\n"))
+            let end = last ?? rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex - 1
+            let piece = UnsafeRawBufferPointer(rebasing: rest[...end])
+            _ = Glibc.write(descriptor, piece.baseAddress, piece.count)
+            rest = rest[(end + 1)...]
+        }
     }
 }

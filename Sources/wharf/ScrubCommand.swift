@@ -55,9 +55,9 @@ struct ScrubCommand: AsyncParsableCommand {
         guard FileManager.default.fileExists(atPath: "\(configuration.data)/blobs") else {
             throw AdminFailure("nothing is stored in \(configuration.data): name the mirror's --data or --config")
         }
-        let (logger, _, writer) = Log.begin(Configuration.Log(level: .error, format: configuration.log.format))
-        defer { writer.flush() }
-        let parts = try Parts(configuration, logger: logger)
+        let log = Log.begin(Configuration.Log(level: .error, format: configuration.log.format))
+        defer { log.writer.flush() }
+        let parts = try Parts(configuration, logger: log.logger)
         do throws(PullThroughError) {
             report.take(ScrubLine(try await parts.cache.scrub(isRepairing: repair) { report.take(ScrubLine($0)) }))
         } catch {

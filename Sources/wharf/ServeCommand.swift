@@ -42,15 +42,15 @@ struct ServeCommand: AsyncParsableCommand {
         let (configuration, warnings) = try Configuration.loadOrComplain(source)
         // Until there is a mirror there is nothing to reload, and that is no reason to end.
         signal(SIGHUP, SIG_IGN)
-        let (logger, settings, writer) = Log.begin(configuration.log)
-        defer { writer.flush() }
-        for warning in warnings { logger.warning("\(warning)") }
-        raiseDescriptorLimit(for: configuration.limits.connections, logger)
+        let log = Log.begin(configuration.log)
+        defer { log.writer.flush() }
+        for warning in warnings { log.logger.warning("\(warning)") }
+        raiseDescriptorLimit(for: configuration.limits.connections, log.logger)
         do {
-            let composition = try Composition(configuration, from: source, log: settings, logger: logger)
+            let composition = try Composition(configuration, from: source, log: log)
             try await composition.run()
         } catch {
-            writer.flush()
+            log.writer.flush()
             StandardStreams.complain("\(error)")
             throw ExitCode.failure
         }
@@ -70,13 +70,20 @@ struct ServeCommand: AsyncParsableCommand {
     }
 }
 
-enum Log {
-    /// The program's loggers, on stderr. Once in a process.
-    static func begin(_ log: Configuration.Log) -> (Logger, LogSettings, LogWriter) {
+/// The program's log, on stderr.
+struct Log {
+    let logger: Logger
+    let settings: LogSettings
+    let writer: LogWriter
+
+    /// Once in a process.
+    static func begin(_ log: Configuration.Log) -> Log {
         let (settings, writer) = (LogSettings(log), LogWriter(to: STDERR_FILENO))
         LoggingSystem.bootstrap { LineLogHandler(label: $0, settings: settings, writer: writer) }
-        return (Logger(label: "wharf"), settings, writer)
+        return Log(logger: Logger(label: "wharf"), settings: settings, writer: writer)
     }
+
+    var access: LineAccessLog { LineAccessLog(settings: settings, writer: writer) }
 }
 
 extension Configuration {

@@ -87,7 +87,7 @@ import Testing
         var fields = HTTPFields()
         fields.append(HTTPField(name: .authorization, value: "Bearer abc"))
         fields.append(HTTPField(name: .authorization, value: "Bearer abc"))
-        #expect(!Access(adminToken: "abc").isAdmin(Request(method: .post, path: "/", fields: fields)))
+        #expect(!Access(adminToken: "abc").isAdmin(Request(method: .post, path: "/", fields: RequestFields(fields))))
     }
 
     @Test func `it is never shown`() {
@@ -104,6 +104,6 @@ import Testing
     private func isAdmin(_ field: String?, token: String?) -> Bool {
         var fields = HTTPFields()
         if let field { fields[.authorization] = field }
-        return Access(adminToken: token).isAdmin(Request(method: .post, path: "/", fields: fields))
+        return Access(adminToken: token).isAdmin(Request(method: .post, path: "/", fields: RequestFields(fields)))
     }
 }

@@ -121,7 +121,8 @@ extension Request {
         var all = HTTPFields()
         for (name, value) in fields { if let name = HTTPField.Name(name) { all[name] = value } }
         return Request(
-            method: HTTPRequest.Method(rawValue: method) ?? .get, path: path, query: query, fields: all)
+            method: HTTPRequest.Method(rawValue: method) ?? .get, path: path, query: query,
+            fields: RequestFields(all))
     }
 }
 

@@ -1,82 +1,64 @@
 // The access log: one line a request, and no secret in it.
 import HTTPServer
 import HTTPTypes
-import Logging
 import Synchronization
 import Testing
 
 /// Keeps what it is given.
-final class LogRecorder: Sendable {
-    private let entries = Mutex<[(message: String, metadata: Logger.Metadata)]>([])
+final class LogRecorder: AccessLog {
+    let isOn: Bool
+    private let entries = Mutex<[AccessRecord]>([])
 
-    var lines: [(message: String, metadata: Logger.Metadata)] { entries.withLock { $0 } }
+    init(isOn: Bool = true) { self.isOn = isOn }
 
-    func logger(level: Logger.Level = .info) -> Logger {
-        var logger = Logger(label: "test") { _ in Handler(recorder: self) }
-        logger.logLevel = level
-        return logger
-    }
+    var records: [AccessRecord] { entries.withLock { $0 } }
 
-    private struct Handler: LogHandler {
-        let recorder: LogRecorder
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.info
-
-        subscript(metadataKey key: String) -> Logger.MetadataValue? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            recorder.entries.withLock { $0.append(("\(event.message)", event.metadata ?? [:])) }
-        }
-    }
+    func write(_ record: AccessRecord) { entries.withLock { $0.append(record) } }
 }
 
 @Suite("Access log", .timeLimit(.minutes(1))) struct AccessLogTests {
-    private func line(for request: String, level: Logger.Level = .info) async throws -> Logger.Metadata? {
-        let recorder = LogRecorder()
+    private func record(of request: String, isOn: Bool = true) async throws -> AccessRecord? {
+        let recorder = LogRecorder(isOn: isOn)
         let responder = StubResponder(ready: { _ in
             Response(
                 status: .ok, fields: HTTPField.Name("Cache-Status").map { [$0: "wharf; hit"] } ?? [:],
                 body: .bytes([1, 2, 3]), logged: [("upstream", "docker.io")])
         })
-        try await TestServer.run(responder, logger: recorder.logger(level: level)) { server in
+        try await TestServer.run(responder, log: recorder) { server in
             _ = try await server.exchange(request)
         }
-        #expect(recorder.lines.count == (level <= .info ? 1 : 0))
-        return recorder.lines.first?.metadata
+        #expect(recorder.records.count == (isOn ? 1 : 0))
+        return recorder.records.first
     }
 
     @Test func `a request is one line with the keys of the glossary`() async throws {
-        let metadata = try await line(
-            for: "GET /v2/a/blobs/b HTTP/1.1\r\nHost: t\r\nUser-Agent: docker/20\r\nConnection: close\r\n\r\n")
-        let line = try #require(metadata)
-        #expect(Set(line.keys) == Set(AccessLog.keys).union(["upstream"]))
-        #expect(line["method"] == "GET" && line["path"] == "/v2/a/blobs/b" && line["status"] == "200")
-        #expect(line["bytes"] == "3" && line["client"] == "127.0.0.1" && line["agent"] == "docker/20")
-        #expect(line["cache"] == "wharf; hit" && line["upstream"] == "docker.io")
-        #expect(line["ms"]?.description.split(separator: ".").last?.count == 3)
+        let record = try await record(
+            of: "GET /v2/a/blobs/b HTTP/1.1\r\nHost: t\r\nUser-Agent: docker/20\r\nConnection: close\r\n\r\n")
+        let line = try #require(record)
+        #expect(line.method == "GET" && line.path == "/v2/a/blobs/b" && line.status == 200)
+        #expect(line.bytes == 3 && line.client == "127.0.0.1" && line.agent == "docker/20")
+        #expect(line.cache == "wharf; hit" && line.own.map(\.key) == ["upstream"] && line.ended == nil)
+        #expect(0..<60_000_000 ~= line.microseconds)
     }
 
     @Test func `of the query only ns is told, and no token`() async throws {
-        let metadata = try await line(
-            for: """
+        let record = try await record(
+            of: """
                 GET /v2/?token=secret&ns=docker.io&x=secret HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer secret\r\n\
                 Cookie: secret\r\nConnection: close\r\n\r\n
                 """)
-        let line = try #require(metadata)
-        #expect(line["path"] == "/v2/?ns=docker.io")
-        #expect(!line.values.contains { "\($0)".contains("secret") })
+        let line = try #require(record)
+        #expect(line.path == "/v2/?ns=docker.io")
+        #expect(!"\(line)".contains("secret"))
     }
 
     @Test func `a malformed request is a line, too`() async throws {
-        let line = try #require(try await line(for: "nonsense\r\n\r\n"))
-        #expect(line["status"] == "400" && line["method"] == "-" && line["path"] == "-")
+        let line = try #require(try await record(of: "nonsense\r\n\r\n"))
+        #expect(line.status == 400 && line.method == "-" && line.path == "-")
     }
 
-    @Test func `above info nothing is written`() async throws {
-        _ = try await line(for: "GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", level: .notice)
+    @Test func `where nobody wants it nothing is written`() async throws {
+        _ = try await record(of: "GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", isOn: false)
     }
 
     @Test func `a client that left is told from one that was served`() async throws {
@@ -87,15 +69,15 @@ final class LogRecorder: Sendable {
             await Gate().wait()
             return .text("late")
         })
-        try await TestServer.run(responder, logger: recorder.logger()) { server in
+        try await TestServer.run(responder, log: recorder) { server in
             let client = try await server.connect()
             try await onThread { try client.get("/") }
             await started.wait()
             client.reset()
-            #expect(await eventually { recorder.lines.count == 1 })
+            #expect(await eventually { recorder.records.count == 1 })
         }
-        #expect(recorder.lines.first?.metadata["ended"] == "client-left")
-        #expect(recorder.lines.first?.metadata["status"] == "499")
+        #expect(recorder.records.first?.ended == "client-left")
+        #expect(recorder.records.first?.status == 499)
     }
 
     @Test func `every request of a process has its own id`() async throws {

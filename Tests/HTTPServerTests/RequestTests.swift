@@ -38,23 +38,6 @@ import Testing
         }
     }
 
-    @Test func `another protocol's request line is refused, however the bytes are cut`() throws {
-        for line in ["GET / RTSP/1.0\r\n", "SOURCE / ICE/1.1\r\n"].map({ Array($0.utf8) }) {
-            for cut in 0..<line.count {
-                var meter = HeadMeter(limit: 100)
-                #expect(throws: HeadMeter.Fault.otherProtocol, "cut at \(cut)") {
-                    _ = try line[..<cut].withUnsafeBytes { try meter.measure($0) }
-                    _ = try line[cut...].withUnsafeBytes { try meter.measure($0) }
-                }
-            }
-        }
-        // No version at all, or one of HTTP's: that is the parser's business.
-        for line in ["GET /\r\n", "G\r\n", "GET / HTTP/1.0\r\n", "GET / HTTP/2.0\r\n"] {
-            var meter = HeadMeter(limit: 100)
-            #expect(try measure(&meter, line) == line.utf8.count)
-        }
-    }
-
     @Test func `one byte beyond the limit is too many, and the line it is in is told`() throws {
         var meter = HeadMeter(limit: 18)
         #expect(try measure(&meter, "GET / HTTP/1.1\r\n\r\n") == 18)

@@ -40,10 +40,10 @@ struct TestServer: Sendable {
 
     /// Runs a server as the program does, in a service group, and shuts it down gracefully afterwards.
     static func run<Result: Sendable>(
-        _ responder: some Responder, _ configuration: ServerConfiguration = .test { _ in }, logger: Logger = .quiet,
+        _ responder: some Responder, _ configuration: ServerConfiguration = .test { _ in }, log: (any AccessLog)? = nil,
         _ body: (TestServer) async throws -> Result
     ) async throws -> Result {
-        let server = HTTPServer(configuration: configuration, responder: responder, logger: logger)
+        let server = HTTPServer(configuration: configuration, responder: responder, log: log, logger: .quiet)
         let address = try #require(try await server.bind().first)
         let group = ServiceGroup(
             configuration: .init(services: [.init(service: server)], gracefulShutdownSignals: [], logger: .quiet))

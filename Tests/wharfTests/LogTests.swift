@@ -20,11 +20,25 @@ import Testing
         return String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     }
 
-    @Test func `text has the access line's keys first, and quotes what needs it`() {
-        let text = line(.text, ["zebra": "a b", "status": "200", "method": "GET", "alpha": "x=\"1\"\n"])
-        #expect(
-            text.hasSuffix(" warning it \"happened\" method=GET status=200 alpha=\"x=\\\"1\\\"\\n\" zebra=\"a b\"\n"))
+    @Test func `text has its keys by name, and quotes what needs it`() {
+        let text = line(.text, ["zebra": "a b", "status": "200", "alpha": "x=\"1\"\n"])
+        #expect(text.hasSuffix(" warning it \"happened\" alpha=\"x=\\\"1\\\"\\n\" status=200 zebra=\"a b\"\n"))
         #expect(text.split(separator: "\n").count == 1)
+    }
+
+    @Test func `numbers are written as they are`() {
+        for (format, text) in [
+            (.text, " n=0 m=-5 ms=12.007 big=9223372036854775807\n"),
+            (.json, ",\"n\":\"0\",\"m\":\"-5\",\"ms\":\"12.007\",\"big\":\"9223372036854775807\"}\n"),
+        ] as [(Configuration.LogFormat, String)] {
+            var line = LogLine(format, level: "info", message: "m")
+            line.add("n", 0)
+            line.add("m", -5)
+            line.add("ms", thousandths: 12_007)
+            line.add("big", Int64.max)
+            line.end()
+            #expect(String(decoding: line.bytes, as: UTF8.self).hasSuffix(text))
+        }
     }
 
     @Test func `JSON is one object a line`() throws {
@@ -43,7 +57,7 @@ import Testing
     @Test func `a reader that does not read holds nobody up, and is told what it missed`() {
         let pipe = Pipe()
         let writer = LogWriter(to: pipe.fileHandleForWriting.fileDescriptor)
-        let long = String(repeating: "x", count: 9_999) + "\n"
+        let long = Array((String(repeating: "x", count: 9_999) + "\n").utf8)
         for _ in 0..<1000 { writer.write(long) }  // 10 MB, of which a pipe holds 64 KiB
         let read = Mutex(Data())
         let reader = Thread {

@@ -22,11 +22,32 @@ struct BlobHandler: Sendable {
         }
     }
 
+    /// From memory and an open file; nil where something has to be waited for.
+    func ready(_ request: Request, _ digest: Digest, in repository: Repository) -> Response? {
+        let isKnown = Validators.ifNoneMatch(request.fields[.ifNoneMatch], entityTag: "\"\(digest)\"")
+        guard !isKnown, request.method == .get else {
+            return cache.blobSizeAtOnce(digest, in: repository)
+                .map { facts(isKnown ? .notModified : .ok, digest, in: repository, size: $0, .hit) }
+        }
+        let (field, condition) = (request.fields[.range], request.fields[.ifRange])
+        guard let answer = cache.blobAtOnce(digest, in: repository, range: reading(field, condition, digest))
+        else { return nil }
+        // No descriptor is left: who waits may get one.
+        return try? response(to: answer, digest, in: repository)
+    }
+
     /// An answer without a body.
     private func facts(
         _ status: HTTPResponse.Status, _ digest: Digest, in repository: Repository
     ) async throws(Refusal) -> Response {
         let (size, cacheStatus) = try await cache.blobFacts(digest, in: repository)
+        return facts(status, digest, in: repository, size: size, cacheStatus)
+    }
+
+    private func facts(
+        _ status: HTTPResponse.Status, _ digest: Digest, in repository: Repository, size: Int64?,
+        _ cacheStatus: CacheStatus
+    ) -> Response {
         cache.statistics.count(cacheStatus.requestClass, of: repository)
         var fields = fields(of: digest, cacheStatus)
         if let size { fields[.contentLength] = "\(size)" }
@@ -38,6 +59,12 @@ struct BlobHandler: Sendable {
     ) async throws(Refusal) -> Response {
         let (field, condition) = (request.fields[.range], request.fields[.ifRange])
         let answer = try await cache.blob(digest, in: repository, range: reading(field, condition, digest))
+        return try response(to: answer, digest, in: repository)
+    }
+
+    private func response(
+        to answer: BlobAnswer, _ digest: Digest, in repository: Repository
+    ) throws(Refusal) -> Response {
         var fields = fields(of: digest, answer.status)
         switch answer.content {  // RFC 9110 §14.2, §13.1.5
         case .bytes(let reader, .part(let range, let isOpenEnded)):

@@ -21,6 +21,21 @@ struct ManifestHandler: Sendable {
         }
     }
 
+    /// What was in memory.
+    func ready(_ request: Request, _ answer: ManifestAnswer, _ repository: Repository) -> Response {
+        cache.statistics.count(answer.status.requestClass, of: repository)
+        return response(to: request, answer, repository)
+    }
+
+    /// The same, with a head that was made for it before.
+    func response(_ answer: ManifestAnswer, _ head: PreparedHead, _ target: KnownTarget) -> Response {
+        cache.statistics.count(.hit, of: target.repository)
+        return Response(
+            head, fields: [.age: "\(answer.age)"], body: .bytes(answer.content.bytes),
+            observer: TrafficObserver(
+                statistics: cache.statistics, repository: target.repository, asTheyCame: false, reader: nil))
+    }
+
     /// RFC 9111 §5.2.1.4, for who holds the admin token: at everybody's word it would be a way to spend what an
     /// upstream lets us pull.
     private func mustAsk(_ request: Request) -> Bool {

@@ -14,6 +14,7 @@ struct RegistryResponder: Sendable {
     private let manifests: ManifestHandler
     private let tags: TagListHandler
     private let referrers: ReferrersHandler
+    private let known = KnownTargets()
 
     init(cache: PullThroughCache, discovery: Discovery, access: Access, pseudonym: String) {
         self.cache = cache
@@ -30,6 +31,48 @@ struct RegistryResponder: Sendable {
             status: .ok,
             fields: [.contentType: "application/json", .apiVersion: "registry/2.0"],
             body: .bytes(Array("{}\n".utf8)))
+    }
+
+    /// What memory alone can answer: manifests and blobs that were asked for before. Called on an event loop.
+    func ready(_ request: Request) -> Response? {
+        // Who forwards must be looked at, and who wants the upstream asked may have the right to.
+        guard !request.fields.contains(.via), !request.fields.contains(.cacheControl) else { return nil }
+        let directory = cache.directory
+        guard let target = known.target(of: request, in: directory) ?? learn(request, directory) else { return nil }
+        switch target.endpoint {
+        case .manifest(_, let reference):
+            guard let answer = cache.manifestAtOnce(reference, in: target.repository) else { return nil }
+            if let head = target.head(for: answer), !request.fields.contains(.ifNoneMatch) {
+                return manifests.response(answer, head, target)
+            }
+            let response = finished(manifests.ready(request, answer, target.repository), target)
+            if response.status == .ok, answer.isPlain {
+                known.keep(target.prepared(response, of: answer.content), of: request)
+            }
+            return response
+        case .blob(_, let digest):
+            return blobs.ready(request, digest, in: target.repository).map { finished($0, target) }
+        case .base, .tags, .referrers, .uploads, .upload, .catalog: return nil
+        }
+    }
+
+    private func learn(_ request: Request, _ directory: UpstreamDirectory) -> KnownTarget? {
+        let (namespace, host) = (request.namespace, request.fields[.host])
+        guard let endpoint = try? Endpoint(path: request.path), let name = endpoint.repositoryName, endpoint.isPull,
+            case .upstream(let repository)? = try? directory.route(name, namespace: namespace, ownHost: host)
+        else { return nil }
+        let target = KnownTarget(endpoint, repository, isNamespaced: namespace != nil, directory.edition)
+        // What `ns` means depends on who is asked only where it is this mirror's own name.
+        if namespace == nil || namespace != host { known.keep(target, of: request) }
+        return target
+    }
+
+    private func finished(_ response: Response, _ target: KnownTarget) -> Response {
+        var response = response
+        response.fields[.apiVersion] = "registry/2.0"
+        if target.isNamespaced { response.fields[.namespace] = target.repository.upstream }
+        response.logged.append((key: "repository", value: target.repositoryText))
+        return response
     }
 
     func respond(to request: Request) async -> Response {
@@ -55,7 +98,7 @@ struct RegistryResponder: Sendable {
         guard let name = endpoint.repositoryName else {
             return ErrorMapping.response(.notFound, .unsupported, "the catalog is not served here")
         }
-        let namespace = request.queryValue("ns").flatMap { $0.isEmpty ? nil : $0 }
+        let namespace = request.namespace
         let repository: Repository
         do throws(PullThroughError) {
             if Via.current.leadsBack(to: pseudonym) { throw .leadsBack }
@@ -95,6 +138,8 @@ extension PullThroughError {
 }
 
 extension Request {
+    fileprivate var namespace: String? { queryValue("ns").flatMap { $0.isEmpty ? nil : $0 } }
+
     /// Whether a path that names nothing (a bad name, digest or tag) asked for a manifest or a blob all the same.
     fileprivate var asksForContent: Bool {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)

@@ -12,6 +12,7 @@ actor Evictor {
     private let layout: DiskLayout
     private let database: MetadataDatabase
     private let gate: DigestGate
+    private let hot: HotSet
     private let capacity: Capacity
     private let uses: UseRecorder
     private let partials: Partials
@@ -28,14 +29,16 @@ actor Evictor {
     private(set) var evicted: (blobs: Int64, bytes: Int64)
 
     init(
-        layout: DiskLayout, database: MetadataDatabase, gate: DigestGate, capacity: Capacity, uses: UseRecorder,
-        partials: Partials, health: StoreHealth, settings: StoreSettings, evicted: (blobs: Int64, bytes: Int64),
+        layout: DiskLayout, database: MetadataDatabase, gate: DigestGate, hot: HotSet, capacity: Capacity,
+        uses: UseRecorder, partials: Partials, health: StoreHealth, settings: StoreSettings,
+        evicted: (blobs: Int64, bytes: Int64),
         now: @escaping @Sendable () -> Int64, logger: Logger
     ) {
         self.evicted = evicted
         self.layout = layout
         self.database = database
         self.gate = gate
+        self.hot = hot
         self.capacity = capacity
         self.uses = uses
         self.partials = partials
@@ -130,6 +133,8 @@ actor Evictor {
         let candidates = try await database.leastRecentlyUsed(Self.batch, at: now(), lease: lease)
         for candidate in candidates where promised < bytes {
             guard gate.tryEnter(candidate.digest) else { continue }
+            // Before its file goes: an open one would keep its room.
+            hot.drop(candidate.digest)
             held.append(candidate)
             promised += onDisk(candidate.size)
         }

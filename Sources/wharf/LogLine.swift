@@ -1,0 +1,138 @@
+// One line of the log in bytes: text for people, JSON for machines.
+
+import Glibc
+
+struct LogLine {
+    private(set) var bytes: [UInt8] = []
+    private let format: Configuration.LogFormat
+
+    init(_ format: Configuration.LogFormat, level: String, message: String) {
+        self.format = format
+        bytes.reserveCapacity(384)
+        switch format {
+        case .text:
+            putTime()
+            put(.space)
+            put(level)
+            put(.space)
+            put(message)
+        case .json:
+            put("{\"time\":\"")
+            putTime()
+            put("\",\"level\":\"")
+            put(level)
+            put("\",\"message\":")
+            putQuoted(message)
+        }
+    }
+
+    mutating func add(_ key: String, _ value: String) {
+        begin(key)
+        if format == .json || !Self.isPlain(value) { putQuoted(value) } else { put(value) }
+    }
+
+    mutating func add(_ key: String, _ number: some BinaryInteger) {
+        begin(key)
+        if format == .json { put(.quote) }
+        putDigits(Int64(number), width: 1)
+        if format == .json { put(.quote) }
+    }
+
+    /// With three places behind the point.
+    mutating func add(_ key: String, thousandths: Int64) {
+        begin(key)
+        if format == .json { put(.quote) }
+        putDigits(thousandths / 1000, width: 1)
+        put(UInt8(ascii: "."))
+        putDigits(thousandths % 1000, width: 3)
+        if format == .json { put(.quote) }
+    }
+
+    mutating func end() {
+        if format == .json { put(UInt8(ascii: "}")) }
+        put(UInt8(ascii: "\n"))
+    }
+
+    // MARK: Bytes
+
+    private mutating func begin(_ key: String) {
+        switch format {
+        case .text:
+            put(.space)
+            put(key)
+            put(UInt8(ascii: "="))
+        case .json:
+            put(UInt8(ascii: ","))
+            putQuoted(key)
+            put(UInt8(ascii: ":"))
+        }
+    }
+
+    private mutating func put(_ byte: UInt8) { bytes.append(byte) }
+    private mutating func put(_ text: String) { bytes.append(contentsOf: text.utf8) }
+
+    private mutating func putDigits(_ number: Int64, width: Int) {
+        guard number >= 0 else { return put("\(number)") }
+        let start = bytes.count
+        var rest = number
+        repeat {
+            bytes.append(0x30 + UInt8(rest % 10))
+            rest /= 10
+        } while rest > 0
+        while bytes.count - start < width { bytes.append(0x30) }
+        bytes[start...].reverse()
+    }
+
+    /// RFC 3339, UTC, milliseconds.
+    private mutating func putTime() {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        var parts = tm()
+        gmtime_r(&now.tv_sec, &parts)
+        putDigits(Int64(parts.tm_year) + 1900, width: 4)
+        putTwo(UInt8(ascii: "-"), parts.tm_mon + 1)
+        putTwo(UInt8(ascii: "-"), parts.tm_mday)
+        putTwo(UInt8(ascii: "T"), parts.tm_hour)
+        putTwo(UInt8(ascii: ":"), parts.tm_min)
+        putTwo(UInt8(ascii: ":"), parts.tm_sec)
+        put(UInt8(ascii: "."))
+        putDigits(Int64(now.tv_nsec / 1_000_000), width: 3)
+        put(UInt8(ascii: "Z"))
+    }
+
+    private mutating func putTwo(_ sign: UInt8, _ number: Int32) {
+        put(sign)
+        putDigits(Int64(number), width: 2)
+    }
+
+    private static func isPlain(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C && $0 != 0x3D }
+    }
+
+    private mutating func putQuoted(_ text: String) {
+        put(.quote)
+        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }) {
+            put(text)
+        } else {
+            for scalar in text.unicodeScalars { putEscaped(scalar) }
+        }
+        put(.quote)
+    }
+
+    private mutating func putEscaped(_ scalar: Unicode.Scalar) {
+        switch scalar {
+        case "\"": put("\\\"")
+        case "\\": put("\\\\")
+        case "\n": put("\\n")
+        case "\u{00}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}":
+            let hex = String(scalar.value, radix: 16)
+            put("\\u" + String(repeating: "0", count: 4 - hex.count) + hex)
+        default: bytes.append(contentsOf: String(scalar).utf8)
+        }
+    }
+}
+
+extension UInt8 {
+    fileprivate static let space = UInt8(ascii: " ")
+    fileprivate static let quote = UInt8(ascii: "\"")
+}
