@@ -1,0 +1,60 @@
+# What the upstream has: one small image by tag and by digest, and blobs that are new each time. Files below a folder
+# that nginx serves as they are.
+
+import hashlib
+import json
+import os
+
+REPOSITORY = "/v2/library/bench"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+MANIFEST_SIZE = 600
+SEA = 256 << 20  # bytes
+
+
+class Blob:
+    def __init__(self, digest, size, file):
+        self.path, self.digest, self.size, self.file = f"{REPOSITORY}/blobs/{digest}", digest, size, file
+
+    def drop(self):
+        os.unlink(self.file)
+
+
+class Content:
+    def __init__(self, folder):
+        self.folder = folder
+        self.blobs, self.manifests = folder + REPOSITORY + "/blobs", folder + REPOSITORY + "/manifests"
+        os.makedirs(self.blobs)
+        os.makedirs(self.manifests)
+        self.sea = bytearray(os.urandom(SEA))
+        self.manifest = manifest()
+        self.digest = "sha256:" + hashlib.sha256(self.manifest).hexdigest()
+        for name in ["latest", self.digest]:
+            with open(f"{self.manifests}/{name}", "wb") as file:
+                file.write(self.manifest)
+        self.by_tag, self.by_digest = f"{REPOSITORY}/manifests/latest", f"{REPOSITORY}/manifests/{self.digest}"
+
+    def blob(self, size):
+        """A new one of random bytes, in the page cache and on the disk, so that nothing has yet to be written."""
+        self.sea[:32] = os.urandom(32)
+        part = memoryview(self.sea)[:size]
+        digest = "sha256:" + hashlib.sha256(part).hexdigest()
+        name = f"{self.blobs}/{digest}"
+        with open(name, "wb") as file:
+            file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        return Blob(digest, size, name)
+
+
+def manifest():
+    """Of an image of one layer, filled up to MANIFEST_SIZE."""
+    def named(kind, what, size):
+        digest = "sha256:" + hashlib.sha256(what).hexdigest()
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest, "size": size}
+    image = {
+        "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": named("config.v1+json", b"config", 1470),
+        "layers": [named("layer.v1.tar+gzip", b"layer", 3370706)], "annotations": {"org.opencontainers.image.title": ""},
+    }
+    missing = MANIFEST_SIZE - len(json.dumps(image))
+    image["annotations"]["org.opencontainers.image.title"] = "a" * missing
+    return json.dumps(image).encode()
