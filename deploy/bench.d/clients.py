@@ -1,5 +1,5 @@
-# Who asks: wrk for rates, curl for one download, openssl for handshakes, and a crowd of clients in one thread. Each is the
-# same for all servers.
+# Who asks: wrk for small answers, curl for one download, openssl for handshakes, and a crowd of clients in one thread for
+# many and large ones. Each is the same for all servers.
 
 import hashlib
 import heapq
@@ -111,7 +111,12 @@ class Client:
     def __init__(self, rate=None, leave=None, hashed=False):
         self.rate, self.leave = rate, leave
         self.hash = hashlib.sha256() if hashed else None
-        self.head, self.bytes, self.first, self.total, self.length = b"", 0, None, None, None
+        self.first, self.total, self.sum = None, None, 0  # seconds, seconds, bytes of all answers
+        self.expect()
+
+    def expect(self):
+        """A new answer."""
+        self.head, self.bytes, self.length = b"", 0, None
 
     @property
     def is_whole(self):
@@ -129,7 +134,7 @@ class Client:
         self.socket.connect_ex(("127.0.0.1", port))
 
     def take(self, buffer):
-        """Whether there may be more; with how many bytes came."""
+        """Whether the answer goes on, and how many bytes came."""
         limit = len(buffer) if not self.rate else min(len(buffer), 64 << 10)
         count = self.socket.recv_into(buffer, limit)
         if self.length is None:
@@ -144,16 +149,19 @@ class Client:
         else:
             got = buffer[:count]
         self.bytes += len(got)
+        self.sum += len(got)
         if self.hash:
             self.hash.update(got)
         return count > 0 and self.bytes < self.length, count
 
 
 class Crowd:
-    """Clients of one blob that come at once; `run` ends when the last has gone."""
+    """Clients of one blob that come at once, in one thread; `run` ends when the last has gone. `again`: none goes by
+    itself, each asks again when it has the whole."""
 
-    def __init__(self, server, path, clients):
-        self.server, self.clients = server, clients
+    def __init__(self, server, path, clients, again=False):
+        self.server, self.clients, self.again = server, clients, again
+        self.leaving = [client for client in clients if client.leave]
         self.request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUser-Agent: bench\r\n\r\n".encode()
         self.poll, self.open = select.epoll(), {}
         self.waiting = []  # (when it may go on, its descriptor)
@@ -173,6 +181,7 @@ class Crowd:
             self.wake(now)
             for descriptor, event in self.poll.poll(0.01):
                 self.step(descriptor, event)
+        self.took = time.perf_counter() - self.begin
         for client in list(self.open.values()):
             self.end(client)
         if seconds is None and any(client.total is None and not client.leave for client in self.clients):
@@ -184,8 +193,8 @@ class Crowd:
             _, descriptor = heapq.heappop(self.waiting)
             if descriptor in self.open:
                 self.poll.modify(descriptor, select.EPOLLIN)
-        for client in list(self.open.values()) if any(client.leave for client in self.clients) else []:
-            if client.leave and now >= client.leave:
+        for client in self.leaving:
+            if now >= client.leave and client.socket.fileno() in self.open:
                 self.end(client)
 
     def step(self, descriptor, event):
@@ -202,7 +211,12 @@ class Crowd:
             return
         now = time.perf_counter() - self.begin
         client.first = client.first or now
-        if not goes_on:
+        if not goes_on and self.again and client.is_whole:
+            client.expect()
+            client.socket.send(self.request)
+        elif not goes_on:
+            if self.again:
+                raise Failed(f"{self.server.name} ended a connection in the middle of a blob")
             client.total = now
             self.end(client)
         elif client.rate:
@@ -212,6 +226,14 @@ class Crowd:
     def end(self, client):
         del self.open[client.socket.fileno()]
         client.socket.close()
+
+
+def stream(server, path, connections, seconds):
+    """Downloads again and again. Not by wrk: it reads 8 KiB at a time, and would be all that is measured."""
+    before = server.cpu()
+    crowd = Crowd(server, path, [Client() for _ in range(connections)], again=True)
+    received = sum(client.sum for client in crowd.run(seconds))
+    return {"bytes": received, "seconds": crowd.took, "cpu": server.cpu() - before}
 
 
 def slowest(server, blob, count):

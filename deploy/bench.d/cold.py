@@ -8,6 +8,7 @@ from clients import Client, Crowd, Failed, check, download, end_curl, slowest, s
 BLOB = 256 << 20
 CROWD = 64 << 20
 CAPPED = 128 << 20
+MIXED = 64 << 20
 RANGE = 64 << 10
 
 
@@ -73,7 +74,7 @@ def mixed(bench):
         slow, leaves = number % 4 == 1, number % 4 == 2
         leave = 0.1 + number / 100 if leaves else None
         clients.append(Client(rate=30e6 if slow else None, leave=leave, hashed=not leaves))
-    blob = bench.content.blob(CAPPED)
+    blob = bench.content.blob(MIXED)
     with bench.servers.wharf("paced") as wharf, Peak(wharf) as peak:
         Crowd(wharf, blob.path, clients).run()
         bench.report.add("mixed_amplification", wharf=bench.servers.sent(blob)[1])

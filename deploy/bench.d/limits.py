@@ -57,6 +57,7 @@ def crowd(count, amplification=None, slowest=None):
 
 MEASURES = [
     *hit(1), *hit(4), *hit(64),
+    Measure("hit_wrk", "  by wrk, which reads 8 KiB at a time, 4", "GB/s", "nginx"),
     *manifest("manifest_digest", "manifest by digest, keep-alive", 0.9),
     *manifest("manifest_tag", "manifest by fresh tag, keep-alive", 0.9),
     *manifest("manifest_digest_new", "manifest by digest, a connection each", 0.8),

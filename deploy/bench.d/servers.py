@@ -179,7 +179,7 @@ class Servers:
         text = text.format(
             loops=LOOPS, folder=folder, ports=ports, www=self.content.folder,
             locations=LOCATIONS.format(type=MANIFEST_TYPE, digest=self.content.digest).strip(), temporary=" ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds))
-        self.configurations[name] = text
+        self.configurations[name] = text.replace(folder, "DIR").replace(self.folder, "BENCH")
         with open(folder + "/nginx.conf", "w") as file:
             file.write(text)
         command = ["nginx", "-e", folder + "/error.log", "-c", folder + "/nginx.conf"]
@@ -209,7 +209,8 @@ class Servers:
                 file.write(text)
             flags += ["--config", folder + "/wharf.yaml"]
         name = "wharf with TLS" if tls else "wharf"
-        self.configurations[name] = " ".join(["wharf", *flags, f"2> {folder}/log"]) + ("\n" + text if tls else "")
+        self.configurations[name] = " ".join(["wharf", *flags, "2> DIR/log"]).replace(folder, "DIR") + (
+            "\n" + text.replace(self.folder, "BENCH") if tls else "")
         return Server(name, [self.binary, *flags], folder, port, "/livez", "https" if tls else "http")
 
     def registry(self, kind):
@@ -225,7 +226,7 @@ class Servers:
     def start_registry(self, name, folder, data, proxy):
         port = free_ports(1)[0]
         text = REGISTRY.format(data=data, port=port, proxy=proxy)
-        self.configurations[name] = text
+        self.configurations[name] = text.replace(folder, "DIR").replace(self.folder, "BENCH")
         with open(folder + "/registry.yml", "w") as file:
             file.write(text)
         return Server(name, ["docker-registry", "serve", folder + "/registry.yml"], folder, port, "/v2/")

@@ -1,6 +1,7 @@
 # What it costs to be there: memory at rest and with many clients, and the metadata of a million blobs.
 
 import json
+import os
 import subprocess
 import time
 
@@ -22,7 +23,7 @@ def memory(bench):
             with Peak(server) as peak:
                 clients = Crowd(server, blob.path, [Client(rate=RATE) for _ in range(CLIENTS)]).run(STREAMING)
             served = sum(client.bytes for client in clients)
-            if served < CLIENTS * RATE * STREAMING / 3:
+            if served < CLIENTS * RATE * STREAMING / 10:
                 raise Failed(f"{server.name}: {CLIENTS} slow clients got {served / 1e6:.0f} MB in {STREAMING} s")
             figures["200"][name] = peak.megabytes
             bench.wrk.run(server, blob.path, 64, 1)
@@ -51,7 +52,7 @@ def metadata(bench):
     if bench.round:
         return
     command = [bench.binary, "bench", "metadata", "--blobs", str(BLOBS), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=bench.folder)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": bench.folder})
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         bench.report.note("metadata_", f"{' '.join(command[1:])}: {lines[0] if lines else done.returncode}")
