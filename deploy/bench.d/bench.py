@@ -1,4 +1,4 @@
-# The run: rounds of groups of measures, then the table. Usage: bench.py WHARF [--rounds N] [--quick] [--only P] [--json]
+# The run: rounds of groups of measures, then the table. Usage: bench.py WHARF [FLAGS]; deploy/bench has them.
 #
 #     content.py   what the upstream has          clients.py    who asks
 #     servers.py   who answers                    hits.py, cold.py, standing.py    the measures
@@ -79,8 +79,8 @@ def say(text):
 
 
 def touch(folder):
-    """A virtual machine pays its host for each page of memory that it touches for the first time, ten times what the write
-    itself costs: what the page cache will need is touched before anything is timed."""
+    """A virtual machine pays its host for each page of memory that it touches for the first time, ten times what the
+    write itself costs: what the page cache will need is touched before anything is timed."""
     with open(folder + "/touch", "wb") as file:
         part = bytes(16 << 20)
         for _ in range(TOUCHED // len(part)):
@@ -116,12 +116,16 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = tempfile.mkdtemp(prefix="wharf-bench.", dir="/var/tmp")
     os.chmod(folder, 0o755)  # nginx's workers are somebody else where it is started as root
+    bench = None
     try:
         touch(folder)
         bench = Bench(arguments, folder)
         bench.run()
         tell(bench, arguments.json)
     except (Failed, OSError) as error:
+        if bench and bench.report.rounds:
+            say("what was measured until then:")
+            tell(bench, False)
         sys.exit(f"deploy/bench: {error}")
     finally:
         for server in list(Server.running):

@@ -1,5 +1,5 @@
-# Who asks: wrk for small answers, curl for one download, openssl for handshakes, and a crowd of clients in one thread for
-# many and large ones. Each is the same for all servers.
+# Who asks: wrk for small answers, curl for one download, openssl for handshakes, and a crowd of clients in one thread
+# for many and large ones. Each is the same for all servers.
 
 import hashlib
 import heapq
@@ -40,7 +40,8 @@ class Wrk:
 
     def run(self, server, path, connections, seconds, close=False):
         """One thread. What was received, with `cpu`: the seconds that the server spent on it."""
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", self.script, "-H", ACCEPT]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", self.script]
+        command += ["-H", ACCEPT]
         if close:
             command += ["-H", "Connection: close"]
         before = server.cpu()
@@ -106,7 +107,8 @@ def handshakes(server, seconds, processes=2):
 
 
 class Client:
-    """One of a crowd. `rate`: bytes a second it takes, `leave`: the second at which it goes, `hashed`: what it gets is."""
+    """One of a crowd. `rate`: bytes a second it takes, `leave`: the second at which it goes, `hashed`: what it gets is.
+    """
 
     def __init__(self, rate=None, leave=None, hashed=False):
         self.rate, self.leave = rate, leave
@@ -144,8 +146,8 @@ class Client:
                 return count > 0, count
             if not head.startswith(b"HTTP/1.1 200 "):
                 raise Failed(f"a client of a crowd was answered {head[:40]!r}")
-            lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
-            self.length, got = int(lengths[0]), rest
+            fields = dict(line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:])
+            self.length, got = int(fields[b"content-length"]), rest
         else:
             got = buffer[:count]
         self.bytes += len(got)

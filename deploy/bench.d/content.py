@@ -53,8 +53,7 @@ def manifest():
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest, "size": size}
     image = {
         "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": named("config.v1+json", b"config", 1470),
-        "layers": [named("layer.v1.tar+gzip", b"layer", 3370706)], "annotations": {"org.opencontainers.image.title": ""},
+        "layers": [named("layer.v1.tar+gzip", b"layer", 3370706)], "annotations": {"title": ""},
     }
-    missing = MANIFEST_SIZE - len(json.dumps(image))
-    image["annotations"]["org.opencontainers.image.title"] = "a" * missing
+    image["annotations"]["title"] = "a" * (MANIFEST_SIZE - len(json.dumps(image)))
     return json.dumps(image).encode()

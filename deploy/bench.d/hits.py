@@ -86,7 +86,7 @@ def tls(bench):
     try:
         pair["wharf"] = bench.servers.wharf("fast", tls=True)
     except Failed as error:
-        bench.report.note("tls_", f"{error}")
+        bench.report.note("tls_", str(error).splitlines()[0].replace(bench.folder + "/", ""))
     for server in pair.values():
         check(server, warm.blob.path, warm.blob.digest)
     rates, cpus, connections, each = {}, {}, {}, {}

@@ -47,7 +47,8 @@ def cold(kind, what, against, must):
 
 def crowd(count, amplification=None, slowest=None):
     return [
-        Measure(f"crowd_{count}_amplification", f"{count} cold clients: from the upstream", "blobs", None, amplification),
+        Measure(
+            f"crowd_{count}_amplification", f"{count} cold clients: from the upstream", "blobs", None, amplification),
         Measure(f"crowd_{count}_requests", "  GETs that the upstream saw", "count"),
         Measure(f"crowd_{count}_cold", "  slowest client", "s"),
         Measure(f"crowd_{count}_warm", "  slowest on the warm blob", "s"),

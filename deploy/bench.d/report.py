@@ -15,8 +15,9 @@ class Report:
 
     def add(self, name, **figures):
         """One round's figures, by column."""
-        self.by_name[name]
-        self.rounds.setdefault(name, []).append({column: value for column, value in figures.items() if value is not None})
+        if name not in self.by_name:
+            raise KeyError(f"{name} is not in limits.py")
+        self.rounds.setdefault(name, []).append(figures)
 
     def note(self, prefix, text):
         """All measures whose names begin with `prefix` have no figure of Wharf's, and why."""
@@ -61,8 +62,9 @@ class Report:
         widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
         lines = []
         for row in rows:
-            cells = [cell.rjust(width) if 2 <= n <= 5 else cell.ljust(width) for n, (cell, width) in enumerate(zip(row, widths))]
-            lines.append("  ".join(cells).rstrip())
+            cells = zip(range(len(row)), row, widths)
+            padded = [cell.rjust(width) if 2 <= n <= 5 else cell.ljust(width) for n, cell, width in cells]
+            lines.append("  ".join(padded).rstrip())
         lines[1:1] = ["-" * max(len(line) for line in lines)]
         return "\n".join(lines + [f"[{n + 1}] {note}" for n, note in enumerate(notes)])
 

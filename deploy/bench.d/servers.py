@@ -29,7 +29,9 @@ http {{
 """
 LOCATIONS = """
     location = /v2/ {{ default_type application/json; return 200 '{{}}'; }}
-    location /v2/library/bench/manifests/ {{ types {{}} default_type {type}; add_header Docker-Content-Digest {digest}; }}
+    location /v2/library/bench/manifests/ {{
+      types {{}} default_type {type}; add_header Docker-Content-Digest {digest};
+    }}
     location /v2/library/bench/blobs/ {{ types {{}} default_type application/octet-stream; }}
   """
 
@@ -176,9 +178,10 @@ class Servers:
         for file in [self.certificate, self.key]:
             shutil.copy(file, folder)
         kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        locations = LOCATIONS.format(type=MANIFEST_TYPE, digest=self.content.digest).strip()
         text = text.format(
-            loops=LOOPS, folder=folder, ports=ports, www=self.content.folder,
-            locations=LOCATIONS.format(type=MANIFEST_TYPE, digest=self.content.digest).strip(), temporary=" ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds))
+            loops=LOOPS, folder=folder, ports=ports, www=self.content.folder, locations=locations,
+            temporary=" ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds))
         self.configurations[name] = text.replace(folder, "DIR").replace(self.folder, "BENCH")
         with open(folder + "/nginx.conf", "w") as file:
             file.write(text)
@@ -220,8 +223,10 @@ class Servers:
         return self.start_registry("registry 2.8", folder, folder + "/data", proxy)
 
     def plain_registry(self, mirror):
-        """No mirror, on what that mirror has stored: what it has it answers for itself."""
-        return self.start_registry("registry 2.8, no mirror", self.place("registry"), mirror.folder + "/data", "")
+        """No mirror, on a copy of what that mirror has stored, since a mirror writes a tag each time it is asked for it."""
+        folder = self.place("registry")
+        shutil.copytree(mirror.folder + "/data", folder + "/data", ignore=shutil.ignore_patterns("_uploads"))
+        return self.start_registry("registry 2.8, no mirror", folder, folder + "/data", "")
 
     def start_registry(self, name, folder, data, proxy):
         port = free_ports(1)[0]

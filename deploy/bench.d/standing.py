@@ -14,7 +14,8 @@ BLOBS = 1_000_000
 
 
 def memory(bench):
-    """200 clients come for one blob that has first to be fetched, and stay when it is there; then manifests and hits."""
+    """200 clients come for one blob that has first to be fetched, and stay when it is there; then hits and manifests.
+    """
     figures = {what: {} for what in ["start", "200", "after"]}
     for name in bench.order(["wharf", "nginx", "registry"]):
         blob = bench.content.blob(BLOB)
