@@ -29,7 +29,6 @@ GROUPS = {
     "hits": hits.hits, "manifests": hits.manifests, "tls": hits.tls, "cold": cold.cold, "crowd": cold.crowd,
     "capped": cold.capped, "mixed": cold.mixed, "memory": standing.memory, "metadata": standing.metadata,
 }
-TOUCHED = 4 << 30  # bytes
 
 
 class Bench:
@@ -43,10 +42,10 @@ class Bench:
         self.report, self.wrk = Report(), Wrk(folder)
         self.servers = Servers(arguments.wharf, folder, self.content)
 
-    def order(self, names):
-        """Another one is first in each round."""
+    def order(self, names, turn=0):
+        """Another one is first in each round, and in each turn of a round."""
         names = sorted(names)
-        first = self.round % len(names)
+        first = (self.round + turn) % len(names)
         return names[first:] + names[:first]
 
     def shorter(self, size):
@@ -76,16 +75,6 @@ class Bench:
 
 def say(text):
     print("deploy/bench: " + text, file=sys.stderr, flush=True)
-
-
-def touch(folder):
-    """A virtual machine pays its host for each page of memory that it touches for the first time, ten times what the
-    write itself costs: what the page cache will need is touched before anything is timed."""
-    with open(folder + "/touch", "wb") as file:
-        part = bytes(16 << 20)
-        for _ in range(TOUCHED // len(part)):
-            file.write(part)
-    os.unlink(folder + "/touch")
 
 
 def tell(bench, as_json):
@@ -118,7 +107,6 @@ def main():
     os.chmod(folder, 0o755)  # nginx's workers are somebody else where it is started as root
     bench = None
     try:
-        touch(folder)
         bench = Bench(arguments, folder)
         bench.run()
         tell(bench, arguments.json)

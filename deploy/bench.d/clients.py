@@ -74,17 +74,17 @@ def download(server, blob):
     return end_curl(start_curl(server.url(blob.path)), blob.size)
 
 
-def body(server, path):
-    command = ["curl", "-sSf", "--noproxy", "*", "--insecure", "-H", ACCEPT, server.url(path)]
-    done = subprocess.run(command, capture_output=True)
-    if done.returncode:
-        raise Failed(f"{server.name}: {server.url(path)}: {done.stderr.decode().strip()}")
-    return done.stdout
-
-
 def check(server, path, digest):
     """The body's hash is what its name says."""
-    got = "sha256:" + hashlib.sha256(body(server, path)).hexdigest()
+    command = ["curl", "-sSf", "--noproxy", "*", "--insecure", "-H", ACCEPT, server.url(path)]
+    curl = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    hasher = hashlib.sha256()
+    while part := curl.stdout.read(1 << 20):
+        hasher.update(part)
+    _, error = curl.communicate()
+    if curl.returncode:
+        raise Failed(f"{server.name}: {server.url(path)}: {error.decode().strip()}")
+    got = "sha256:" + hasher.hexdigest()
     if got != digest:
         raise Failed(f"wrong bytes: {server.name} gave {got} for {digest}")
 

@@ -223,7 +223,7 @@ class Servers:
         return self.start_registry("registry 2.8", folder, folder + "/data", proxy)
 
     def plain_registry(self, mirror):
-        """No mirror, on a copy of what that mirror has stored, since a mirror writes a tag each time it is asked for it."""
+        """No mirror, on a copy of what that mirror has stored: a mirror writes a tag each time it is asked for it."""
         folder = self.place("registry")
         shutil.copytree(mirror.folder + "/data", folder + "/data", ignore=shutil.ignore_patterns("_uploads"))
         return self.start_registry("registry 2.8, no mirror", folder, folder + "/data", "")
