@@ -18,7 +18,7 @@ def cold(bench):
         with bench.servers.wharf(kind) as wharf, bench.servers.registry(kind) as registry:
             ways = {"straight": bench.servers.straight(kind), "wharf": wharf, "registry": registry}
             for turn in range(blobs):
-                blob = bench.content.blob(BLOB)
+                blob = bench.content.blob(BLOB, touched=True)
                 got = {name: download(ways[name], blob) for name in bench.order(ways, turn)}
                 for name in ["wharf", "registry"]:
                     check(ways[name], blob.path, blob.digest)
@@ -34,7 +34,7 @@ def crowd(bench):
     for count in [16, 100]:
         figures = {what: {} for what in ["amplification", "requests", "cold", "warm", "slowest"]}
         for name in bench.order(["wharf", "registry"]):
-            blob = bench.content.blob(CROWD)
+            blob = bench.content.blob(CROWD, touched=True)
             with getattr(bench.servers, name)("fast") as server:
                 figures["cold"][name] = slowest(server, blob, count)
                 figures["requests"][name], figures["amplification"][name] = bench.servers.sent(blob)

@@ -34,9 +34,11 @@ class Content:
                 file.write(self.manifest)
         self.by_tag, self.by_digest = f"{REPOSITORY}/manifests/latest", f"{REPOSITORY}/manifests/{self.digest}"
 
-    def blob(self, size):
-        """A new one of random bytes, in the page cache and on the disk, so that nothing has yet to be written."""
-        self.touch(size)
+    def blob(self, size, touched=False):
+        """A new one of random bytes, in the page cache and on the disk, so that nothing has yet to be written.
+        `touched`: so is the memory for its copies."""
+        if touched:
+            self.touch(size)
         self.sea[:32] = os.urandom(32)
         part = memoryview(self.sea)[:size]
         digest = "sha256:" + hashlib.sha256(part).hexdigest()

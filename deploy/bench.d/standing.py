@@ -8,7 +8,7 @@ import time
 from clients import Client, Crowd, Failed
 from cold import Peak
 
-BLOB = 256 << 20
+BLOB = 128 << 20
 CLIENTS, RATE, STREAMING = 200, 2e6, 5  # bytes a second each, seconds
 BLOBS = 1_000_000
 
