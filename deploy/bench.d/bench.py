@@ -32,13 +32,13 @@ GROUPS = {
 
 
 class Bench:
-    def __init__(self, arguments, folder):
+    def __init__(self, arguments, folder, memory):
         self.binary, self.folder, self.quick = arguments.wharf, folder, arguments.quick
         self.rounds = arguments.rounds or (1 if arguments.quick else 3)
         self.seconds = 1 if arguments.quick else 2  # of one run of wrk
         self.groups = [name for name in GROUPS if re.search(arguments.only, name)]
         self.round, self.held = 0, None
-        self.content = Content(folder + "/www")
+        self.content = Content(folder + "/www", memory)
         self.report, self.wrk = Report(), Wrk(folder)
         self.servers = Servers(arguments.wharf, folder, self.content)
 
@@ -104,10 +104,12 @@ def main():
     # Ended from outside, everything that was started is ended too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = tempfile.mkdtemp(prefix="wharf-bench.", dir="/var/tmp")
-    os.chmod(folder, 0o755)  # nginx's workers are somebody else where it is started as root
+    memory = tempfile.mkdtemp(prefix="wharf-bench.", dir="/dev/shm")
+    for place in [folder, memory]:
+        os.chmod(place, 0o755)  # nginx's workers are somebody else where it is started as root
     bench = None
     try:
-        bench = Bench(arguments, folder)
+        bench = Bench(arguments, folder, memory)
         bench.run()
         tell(bench, arguments.json)
     except (Failed, OSError) as error:
@@ -118,7 +120,8 @@ def main():
     finally:
         for server in list(Server.running):
             server.end()
-        shutil.rmtree(folder, ignore_errors=True)
+        for place in [folder, memory]:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 main()

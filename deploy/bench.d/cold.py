@@ -61,11 +61,14 @@ def capped(bench):
         bench.report.add("capped", **{name: figures["total"] for name, figures in got.items()})
         bench.report.add("capped_first_byte", **{name: figures["first"] * 1000 for name, figures in got.items()})
         bench.report.add("capped_amplification", **sent)
+        for blob in blobs.values():
+            blob.drop()
         # 64 KiB at three quarters of a blob that is not here.
         blob = bench.content.blob(BLOB)
         first = blob.size * 3 // 4
         curl = start_curl(wharf.url(blob.path), "-r", f"{first}-{first + RANGE - 1}")
         bench.report.add("range_first_byte", wharf=end_curl(curl, RANGE, 206)["first"] * 1000)
+    blob.drop()
 
 
 def mixed(bench):

@@ -13,16 +13,20 @@ TOUCHED = 4  # times a blob's size: it, the copies of two mirrors, and some
 
 
 class Blob:
-    def __init__(self, digest, size, file):
-        self.path, self.digest, self.size, self.file = f"{REPOSITORY}/blobs/{digest}", digest, size, file
+    def __init__(self, digest, size, files):
+        self.path, self.digest, self.size, self.files = f"{REPOSITORY}/blobs/{digest}", digest, size, files
 
     def drop(self):
-        os.unlink(self.file)
+        for file in self.files:
+            os.unlink(file)
 
 
 class Content:
-    def __init__(self, folder):
-        self.folder = folder
+    """`folder` on a disk, `memory` in a file system that lives in memory: where the disk is slow, what the upstream has
+    is not to take its time from those who store."""
+
+    def __init__(self, folder, memory):
+        self.folder, self.memory = folder, memory
         self.blobs, self.manifests = folder + REPOSITORY + "/blobs", folder + REPOSITORY + "/manifests"
         os.makedirs(self.blobs)
         os.makedirs(self.manifests)
@@ -34,25 +38,28 @@ class Content:
                 file.write(self.manifest)
         self.by_tag, self.by_digest = f"{REPOSITORY}/manifests/latest", f"{REPOSITORY}/manifests/{self.digest}"
 
-    def blob(self, size, touched=False):
-        """A new one of random bytes, in the page cache and on the disk, so that nothing has yet to be written.
-        `touched`: so is the memory for its copies."""
+    def blob(self, size, kept=False, touched=False):
+        """A new one of random bytes. `kept`: on the disk, as a server of files has it; else in memory. `touched`: the
+        memory for its copies is."""
         if touched:
             self.touch(size)
         self.sea[:32] = os.urandom(32)
         part = memoryview(self.sea)[:size]
         digest = "sha256:" + hashlib.sha256(part).hexdigest()
         name = f"{self.blobs}/{digest}"
-        with open(name, "wb") as file:
+        place = name if kept else f"{self.memory}/{digest}"
+        with open(place, "wb") as file:
             file.write(part)
             file.flush()
             os.fsync(file.fileno())
-        return Blob(digest, size, name)
+        if not kept:
+            os.symlink(place, name)
+        return Blob(digest, size, [name] if kept else [name, place])
 
     def touch(self, size):
         """A virtual machine pays its host for each page of memory that it touches for the first time, ten times what
         the write itself costs: what the page cache will need is touched before anything is timed."""
-        name = self.folder + "/touch"
+        name = self.memory + "/touch"
         with open(name, "wb") as file:
             for _ in range(TOUCHED):
                 file.write(memoryview(self.sea)[:size])

@@ -12,7 +12,7 @@ class Warm:
         self.servers = {
             "wharf": bench.servers.wharf("fast"), "nginx": bench.servers.rival(),
             "registry": bench.servers.registry("fast")}
-        self.blob = bench.content.blob(BLOB)
+        self.blob = bench.content.blob(BLOB, kept=True)
         self.check(bench)
         self.plain = bench.servers.plain_registry(self.servers["registry"])
         check(self.plain, bench.content.by_tag, bench.content.digest)
