@@ -92,7 +92,7 @@ def tell(bench, as_json):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="deploy/bench")
+    parser = argparse.ArgumentParser(prog="deploy/bench", usage="see deploy/bench --help")
     parser.add_argument("wharf")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--quick", action="store_true")

@@ -38,8 +38,9 @@ class Wrk:
         with open(self.script, "w") as file:
             file.write(LUA)
 
-    def run(self, server, path, connections, seconds, close=False):
-        """One thread. What was received, with `cpu`: the seconds that the server spent on it."""
+    def run(self, server, path, connections, seconds, close=False, strict=True):
+        """One thread. What was received, with `cpu`: the seconds that the server spent on it. Not `strict`: it is work
+        for the server and no figure, so that few answers do."""
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", self.script]
         command += ["-H", ACCEPT]
         if close:
@@ -50,7 +51,8 @@ class Wrk:
         if done.returncode:
             raise Failed(f"wrk at {server.name}: {done.stderr or done.stdout}")
         figures = json.loads(done.stdout.splitlines()[-1])
-        if figures["status"] or not figures["bytes"] or figures["broken"] > 0.001 * figures["requests"]:
+        wrong = figures["status"] or not figures["bytes"] or figures["broken"] > 0.001 * figures["requests"]
+        if strict and wrong:
             raise Failed(f"{server.name} did not answer wrk as it should: {path}: {figures}")
         figures["cpu"] = cpu
         return figures

@@ -27,9 +27,9 @@ def memory(bench):
             if served < CLIENTS * RATE * STREAMING / 10:
                 raise Failed(f"{server.name}: {CLIENTS} slow clients got {served / 1e6:.0f} MB in {STREAMING} s")
             figures["200"][name] = peak.megabytes
-            bench.wrk.run(server, blob.path, 64, 1)
-            bench.wrk.run(server, bench.content.by_digest, 64, 1)
-            bench.wrk.run(server, bench.content.by_tag, 64, 1, close=True)
+            bench.wrk.run(server, blob.path, 64, 1, strict=False)
+            bench.wrk.run(server, bench.content.by_digest, 64, 1, strict=False)
+            bench.wrk.run(server, bench.content.by_tag, 64, 1, close=True, strict=False)
             figures["after"][name] = at_rest(server)
         blob.drop()
     for what, values in figures.items():
