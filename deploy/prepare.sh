@@ -1,4 +1,4 @@
-# What deploy/run and deploy/test share: say what is done, find Swift, install what is missing. Sourced, never run.
+# What the scripts here share: say what is done, find Swift, install what is missing. Sourced, never run.
 
 say() { printf '%s: %s\n' "deploy/$(basename "$0")" "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -32,6 +32,37 @@ install_missing() {
     say "installing ${missing[*]}"
     as_root apt-get update -q >&2
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2
+}
+
+# packages_without_program PROGRAM:PACKAGE...: the packages of those programs that are not here. Looked for by what they
+# do, not by package: others' packages of the same programs serve as well.
+packages_without_program() {
+    local entry
+    for entry in "$@"; do
+        command -v "${entry%%:*}" >/dev/null || printf '%s\n' "${entry#*:}"
+    done | sort -u
+}
+
+# Installs without starting or enabling a daemon: the tests bring up their own, and nothing else is to run here.
+install_quietly() {
+    local policy=/usr/sbin/policy-rc.d status=0 package
+    if [ ! -e $policy ]; then
+        trap "as_root rm -f $policy" EXIT
+        as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
+    fi
+    install_missing "$@" || status=$?
+    if [ -n "$(trap -p EXIT)" ]; then
+        as_root rm -f $policy
+        trap - EXIT
+    fi
+    [ $status = 0 ] || die "the packages could not be installed: what apt-get says above has the reason"
+    [ -d /run/systemd/system ] || return 0
+    for package in "$@"; do
+        case $package in
+            docker.io) as_root systemctl disable --quiet docker.service docker.socket || true ;;
+            containerd | docker-registry | nginx) as_root systemctl disable --quiet "$package.service" || true ;;
+        esac
+    done
 }
 
 # What the build links with, and what SwiftPM and libcurl need at work.
