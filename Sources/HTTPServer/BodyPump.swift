@@ -22,10 +22,9 @@ final class BodyPump {
     private var isInFlight = false
     private var isWaiting = false
 
-    /// What has just landed is in the page cache: a large piece blocks nobody, and blocks on the socket and so lets the
-    /// loop poll. A stored file may have to be read from the disk while the whole loop waits: less at a time.
-    private static let landingPiece: Int64 = 1 << 20
-    private static let storedPiece: Int64 = 256 << 10
+    /// Each piece costs a call and a turn of the loop; and a stored file may have to be read from the disk while the
+    /// whole loop waits.
+    private static let piece: Int64 = 1 << 20
     /// After a piece smaller than this from a body still growing, the next is taken a little later: many small writes
     /// upstream become few here, and the first byte is still sent at once.
     private static let paceBelow: Int64 = 64 << 10
@@ -69,7 +68,7 @@ final class BodyPump {
             }
             return
         }
-        let piece = offset..<min(readable, offset + (view.ending == nil ? Self.landingPiece : Self.storedPiece))
+        let piece = offset..<min(readable, offset + Self.piece)
         // A region past the end of the file would never end: sendfile(2) returns 0, and NIO waits.
         guard let size = body.file.size, piece.upperBound <= size else { return connection.reset(as: .broken) }
         send(piece, mayGrow: view.ending == nil)

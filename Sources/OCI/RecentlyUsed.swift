@@ -3,23 +3,25 @@
 /// A dictionary that forgets what has not been asked for in a while. Two generations: when the young one is full it
 /// becomes the old one, and what was in the old one and was not asked for since is gone. So a look costs one or two
 /// lookups and no list is kept in order.
+///
+/// Inlinable: each room has it made for its own keys.
 package struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    private var young: [Key: Value] = [:]
-    private var old: [Key: Value] = [:]
-    private var weight = 0
-    private let limit: Int
-    private let weigh: @Sendable (Value) -> Int
+    @usableFromInline var young: [Key: Value] = [:]
+    @usableFromInline var old: [Key: Value] = [:]
+    @usableFromInline var weight = 0
+    @usableFromInline let limit: Int
+    @usableFromInline let weigh: @Sendable (Value) -> Int
 
     /// - Parameters:
     ///   - limit: what a generation may weigh; there are two.
     ///   - weigh: never more than `limit`.
-    package init(limit: Int, weigh: @escaping @Sendable (Value) -> Int = { _ in 1 }) {
+    @inlinable package init(limit: Int, weigh: @escaping @Sendable (Value) -> Int = { _ in 1 }) {
         self.limit = limit
         self.weigh = weigh
     }
 
     /// Counts as asked for.
-    package subscript(key: Key) -> Value? {
+    @inlinable package subscript(key: Key) -> Value? {
         mutating get {
             if let value = young[key] { return value }
             guard let value = old.removeValue(forKey: key) else { return nil }
@@ -33,11 +35,11 @@ package struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable
         }
     }
 
-    package mutating func removeAll() {
+    @inlinable package mutating func removeAll() {
         (young, old, weight) = ([:], [:], 0)
     }
 
-    private mutating func put(_ value: Value, for key: Key) {
+    @inlinable mutating func put(_ value: Value, for key: Key) {
         let more = weigh(value)
         if weight + more > limit {
             old = young

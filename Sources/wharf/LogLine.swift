@@ -1,6 +1,7 @@
 // One line of the log in bytes: text for people, JSON for machines.
 
 import Glibc
+import HTTPServer
 
 struct LogLine {
     private(set) var bytes: [UInt8] = []
@@ -69,7 +70,10 @@ struct LogLine {
     }
 
     private mutating func put(_ byte: UInt8) { bytes.append(byte) }
-    private mutating func put(_ text: String) { bytes.append(contentsOf: text.utf8) }
+    private mutating func put(_ text: String) {
+        var text = text
+        text.withUTF8 { bytes.append(contentsOf: $0) }
+    }
 
     private mutating func putDigits(_ number: Int64, width: Int) {
         guard number >= 0 else { return put("\(number)") }
@@ -83,26 +87,27 @@ struct LogLine {
         bytes[start...].reverse()
     }
 
-    /// RFC 3339, UTC, milliseconds.
+    /// RFC 3339, UTC, milliseconds. By arithmetic: the C library's functions take a lock.
     private mutating func putTime() {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
-        var parts = tm()
-        gmtime_r(&now.tv_sec, &parts)
-        putDigits(Int64(parts.tm_year) + 1900, width: 4)
-        putTwo(UInt8(ascii: "-"), parts.tm_mon + 1)
-        putTwo(UInt8(ascii: "-"), parts.tm_mday)
-        putTwo(UInt8(ascii: "T"), parts.tm_hour)
-        putTwo(UInt8(ascii: ":"), parts.tm_min)
-        putTwo(UInt8(ascii: ":"), parts.tm_sec)
+        let date = CivilDate(daysSince1970: now.tv_sec / 86_400)
+        let second = now.tv_sec % 86_400
+        putDigits(Int64(date.year), width: 4)
+        putTwo(UInt8(ascii: "-"), date.month)
+        putTwo(UInt8(ascii: "-"), date.day)
+        putTwo(UInt8(ascii: "T"), second / 3600)
+        putTwo(UInt8(ascii: ":"), second / 60 % 60)
+        putTwo(UInt8(ascii: ":"), second % 60)
         put(UInt8(ascii: "."))
         putDigits(Int64(now.tv_nsec / 1_000_000), width: 3)
         put(UInt8(ascii: "Z"))
     }
 
-    private mutating func putTwo(_ sign: UInt8, _ number: Int32) {
+    private mutating func putTwo(_ sign: UInt8, _ number: Int) {
         put(sign)
-        putDigits(Int64(number), width: 2)
+        put(0x30 + UInt8(number / 10))
+        put(0x30 + UInt8(number % 10))
     }
 
     private static func isPlain(_ text: String) -> Bool {
