@@ -21,9 +21,9 @@ struct MetadataBenchCommand: AsyncParsableCommand {
             The database is made in a temporary folder, which is removed at the end; no mirror is touched. Of eight \
             blobs one is an index, one a manifest, one a config and five are layers; each manifest also names two \
             layers of the image before it. Each blob has a link to its repository; two images have a tag between \
-            them, twenty a repository. All of an image was used last at the same moment, in random order. Filling is \
-            plain SQL; everything that is timed is the code that the mirror runs. A million blobs take about 350 MB \
-            of disk.
+            them, twenty a repository. Images were used last in random order: every fourth with all its layers, of \
+            the others only the manifest was asked for. Filling is plain SQL; everything that is timed is the code \
+            that the mirror runs. A million blobs take about 350 MB of disk.
             """)
 
     @Option(help: ArgumentHelp("How many blobs.", valueName: "count"))

@@ -12,14 +12,13 @@ struct BenchContent: Sendable {
     let blobs: Int
 
     var images: Int { (blobs + Self.blobsPerImage - 1) / Self.blobsPerImage }
-    var repositories: Int { (images + Self.imagesPerRepository - 1) / Self.imagesPerRepository }
 
     func blobs(ofImage image: Int) -> Range<Int> {
         image * Self.blobsPerImage..<min(blobs, (image + 1) * Self.blobsPerImage)
     }
 
     func digest(_ blob: Int) -> Digest? {
-        var words = SplitMix(seed: UInt64(blob))
+        var words = BenchRandom(seed: UInt64(blob))
         let hash = (0..<4).flatMap { _ in withUnsafeBytes(of: words.next()) { Array($0) } }
         return Digest(storedBytes: [Digest.Algorithm.sha256.rawValue] + hash)
     }
@@ -27,7 +26,7 @@ struct BenchContent: Sendable {
     /// Bytes: documents are small, layers of any size up to 16 MiB.
     func size(_ blob: Int) -> Int64 {
         let place = blob % Self.blobsPerImage
-        return place < 3 ? 500 + Int64(blob % 4000) : Int64(SplitMix.word(UInt64(blob)) % (16 << 20))
+        return place < 3 ? 500 + Int64(blob % 4000) : Int64(BenchRandom.word(UInt64(blob)) % (16 << 20))
     }
 
     func repository(ofBlob blob: Int) -> Repository? {
@@ -54,20 +53,24 @@ struct BenchContent: Sendable {
         }
     }
 
-    /// Unix milliseconds when the image was used last: all of it at once, in no order that has to do with when it came.
-    func lastUsed(ofImage image: Int) -> Int64 {
-        Self.start + Int64(SplitMix.word(UInt64(image) &+ 0x5EED) % UInt64(Self.years))
+    /// Unix milliseconds of the last use. Images are used in no order that has to do with when they came. Of every
+    /// fourth the blobs were asked for after the manifest that names them, of the others they were there already.
+    func lastUsed(_ blob: Int) -> Int64 {
+        let image = blob / Self.blobsPerImage
+        let manifest = Self.start + Int64(BenchRandom.word(UInt64(image) &+ 0x5EED) % UInt64(Self.years))
+        if isManifest(blob) { return manifest }
+        return image.isMultiple(of: 4) ? manifest + Int64(blob % Self.blobsPerImage) * 500 : manifest - 1
     }
 
     /// Unix milliseconds when the blob came.
-    func storedAt(_ blob: Int) -> Int64 { Self.start + Int64(blob) * 60 }
+    func storedAt(_ blob: Int) -> Int64 { Self.start - Int64(blobs - blob) * 60_000 }
 
     private static let start: Int64 = 1_600_000_000_000
     private static let years: Int64 = 3 * 365 * 86_400_000
 }
 
 /// Random numbers that are the same in every run.
-struct SplitMix: RandomNumberGenerator {
+struct BenchRandom: RandomNumberGenerator {
     private var state: UInt64
 
     init(seed: UInt64) { state = Self.word(seed) }

@@ -8,8 +8,8 @@ import Synchronization
 actor Evictor {
     /// Digests a pass takes at once: a transaction of about 10 ms, so the writer is never held for long.
     private static let batch = 1000
-    /// Bytes of the database's log during a pass, at most: a wait for the disk every five thousand blobs or so.
-    private static let log: Int64 = 16 << 20
+    /// Bytes of the database's log during a pass, at most: a wait for the disk every ten thousand blobs or so.
+    private static let log: Int64 = 32 << 20
 
     private let layout: DiskLayout
     private let database: MetadataDatabase
@@ -139,19 +139,20 @@ actor Evictor {
         }
         guard !held.isEmpty else { return (0, 0) }
         defer { for candidate in held { gate.leave(candidate.digest) } }
-        let aside = nextTrash(held.count)
-        let (gone, failure) = try await DiskQueue.run { [layout] () throws(StoreError) in
+        let names = nextTrash(held.count)
+        let (gone, aside, failure) = try await DiskQueue.run { [layout] () throws(StoreError) in
             var gone: [MetadataDatabase.Candidate] = []
+            var aside: [String] = []
             var failure: StoreError?
-            for (candidate, id) in zip(held, aside) {
+            for (candidate, name) in zip(held, names) {
                 do throws(StoreError) {
-                    try Self.takeAway(layout.blob(candidate.digest), to: layout.trash(id))
+                    if try Self.takeAway(layout.blob(candidate.digest), to: layout.trash(name)) { aside.append(name) }
                     gone.append(candidate)
                 } catch {
                     failure = error
                 }
             }
-            return (gone, failure)
+            return (gone, aside, failure)
         }
         // Whose file stays, its row stays: it takes its room all the same.
         if let failure { health.met(failure) }
@@ -174,12 +175,16 @@ actor Evictor {
 
     /// A file that is not there is as good as taken away. One that cannot be moved (a full directory, a folder that
     /// somebody has removed) goes at once.
-    private static func takeAway(_ path: String, to aside: String) throws(StoreError) {
-        if rename(path, aside) == 0 || access(path, F_OK) != 0 { return }
-        try system("unlink", path) { unlink(path) }
+    ///
+    /// - Returns: whether it is aside, and must be unlinked there.
+    private static func takeAway(_ path: String, to aside: String) throws(StoreError) -> Bool {
+        if rename(path, aside) == 0 { return true }
+        if access(path, F_OK) == 0 { try system("unlink", path) { unlink(path) } }
+        return false
     }
 
     private func empty(_ trash: [String]) async {
+        if trash.isEmpty { return }
         // It throws nothing.
         try? await DiskQueue.run { [layout] () throws(StoreError) in for id in trash { unlink(layout.trash(id)) } }
     }

@@ -16,10 +16,6 @@ struct MetadataFilling {
             try queue.writeWithoutTransaction { db in
                 try db.execute(
                     sql: "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536")
-                for number in 0..<content.repositories {
-                    guard let repository = content.repository(number) else { continue }
-                    _ = try repository.idMakingOne(in: db)
-                }
             }
             for first in stride(from: 0, to: content.images, by: Self.images) where !Task.isCancelled {
                 try queue.write { db in try fill(first..<min(content.images, first + Self.images), db) }
@@ -36,13 +32,14 @@ struct MetadataFilling {
             sql: "INSERT INTO blob (digest, size, storedAt, lastUsed) VALUES (?, ?, ?, ?)")
         let link = try db.cachedStatement(
             sql: "INSERT INTO link (digest, repository, size, named) VALUES (?, ?, NULL, 0)")
-        for image in images {
-            let repository = image / BenchContent.imagesPerRepository + 1
+        for image in images where !Task.isCancelled {
+            let number = image / BenchContent.imagesPerRepository
+            guard let repository = try content.repository(number)?.idMakingOne(in: db) else { continue }
             for number in content.blobs(ofImage: image) {
                 try name.execute(arguments: [number + 1, content.digest(number)?.data])
                 try blob.execute(
                     arguments: [
-                        number + 1, content.size(number), content.storedAt(number), content.lastUsed(ofImage: image),
+                        number + 1, content.size(number), content.storedAt(number), content.lastUsed(number),
                     ])
                 try link.execute(arguments: [number + 1, repository])
                 if content.isManifest(number) { try fillManifest(number, db) }
@@ -52,7 +49,7 @@ struct MetadataFilling {
                 .execute(
                     arguments: [
                         repository, "1.\(image)", content.blobs(ofImage: image).lowerBound + 1,
-                        content.lastUsed(ofImage: image),
+                        content.lastUsed(content.blobs(ofImage: image).lowerBound),
                     ])
         }
     }

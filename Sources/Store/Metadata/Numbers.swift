@@ -12,7 +12,7 @@ extension Digest {
     /// nil for bytes that no digest of ours can have written.
     init?(data: Data?) {
         guard let data else { return nil }
-        self.init(storedBytes: data)
+        self.init(storedBytes: [UInt8](data))
     }
 
     /// The digest's number, if any row speaks of it. It holds within one transaction: one that nothing needs may go to

@@ -24,7 +24,8 @@ extension MetadataDatabase {
                 let number: Int64 = row[0]
                 try own.execute(arguments: [number, use.at, use.leasedUntil])
                 guard let isIndex: Bool = row[1] else { continue }
-                try named.execute(arguments: [number, isIndex ? 0 : use.at, use.leasedUntil])
+                // Before the manifest itself: so it is behind its own, and need not be moved there.
+                try named.execute(arguments: [number, isIndex ? 0 : use.at - 1, use.leasedUntil])
                 guard isIndex, use.leasedUntil > 0 else { continue }
                 try below.execute(arguments: [number, use.leasedUntil])
             }
@@ -54,12 +55,6 @@ extension MetadataDatabase {
         let number: Int64
         let digest: Digest
         let size: Int64
-
-        /// - Parameter row: id, bytes and size.
-        init?(_ row: Row) {
-            guard let digest = Digest(data: row[1]) else { return nil }
-            (number, self.digest, size) = (row[0], digest, row[2])
-        }
     }
 
     /// What may go. A lease that ends later than one given now would was given by a clock that has been set back
@@ -100,16 +95,17 @@ extension MetadataDatabase {
         let later = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
-                SELECT old.digest, max(own.lastUsed)
-                FROM (SELECT digest, lastUsed FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3) AS old
-                JOIN manifest ON manifest.digest = old.digest AND manifest.isIndex = 0
-                JOIN child ON child.parent = old.digest
-                JOIN blob AS own ON own.digest = child.child
-                WHERE NOT EXISTS (SELECT 1 FROM child AS other
-                                  JOIN blob AS holder ON holder.digest = other.parent
-                                  WHERE other.child = child.child AND other.parent <> old.digest)
-                GROUP BY old.digest HAVING max(own.lastUsed) >= old.lastUsed
-                """), arguments: arguments)
+                    SELECT old.digest, max(own.lastUsed)
+                    FROM (SELECT digest, lastUsed FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3) AS old
+                    JOIN manifest ON manifest.digest = old.digest AND manifest.isIndex = 0
+                    JOIN child ON child.parent = old.digest
+                    JOIN blob AS own ON own.digest = child.child
+                    WHERE own.lastUsed >= old.lastUsed
+                        AND NOT EXISTS (SELECT 1 FROM child AS other
+                                        JOIN blob AS holder ON holder.digest = other.parent
+                                        WHERE other.child = own.digest AND other.parent <> old.digest)
+                    GROUP BY old.digest
+                    """), arguments: arguments)
         let move = try db.cachedStatement(sql: "UPDATE blob SET lastUsed = ? + 1 WHERE digest = ?")
         for row in later { try move.execute(arguments: [row[1] as Int64, row[0] as Int64]) }
         return !later.isEmpty
@@ -192,5 +188,13 @@ extension MetadataDatabase {
             try db.execute(sql: "UPDATE blob SET pinned = 0 WHERE pinned = 1")
             for root in roots { try Self.pinAll(under: root, in: db) }
         }
+    }
+}
+
+extension MetadataDatabase.Candidate {
+    /// - Parameter row: number, bytes and size.
+    init?(_ row: Row) {
+        guard let digest = Digest(data: row[1]) else { return nil }
+        self.init(number: row[0], digest: digest, size: row[2])
     }
 }
