@@ -44,14 +44,13 @@ import Testing
     }
 
     /// The database may be begun anew between an eviction's choice and its end.
-    @Test func `a number that is another's by now forgets nobody`() async throws {
+    @Test func `a number of another life of the database forgets nobody`() async throws {
         try await scene.life { store in
             let (first, second) = (try await store.put([1]), try await store.put([2]))
-            let rows = try await candidates(store)
-            let number = try #require(rows.first { $0.digest == first }).number
-            try await store.database.forget([MetadataDatabase.Candidate(number: number, digest: second, size: 1)])
+            let (life, rows) = (store.database.life, try await candidates(store))
+            try await store.database.forget(rows, chosenIn: life - 1)
             #expect(try await store.database.known([first, second]) == [first, second])
-            try await store.database.forget(rows)
+            try await store.database.forget(rows, chosenIn: life)
             #expect(try await store.database.known([first, second]).isEmpty)
         }
     }

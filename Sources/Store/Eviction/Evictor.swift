@@ -8,8 +8,8 @@ import Synchronization
 actor Evictor {
     /// Digests a pass takes at once: a transaction of about 10 ms, so the writer is never held for long.
     private static let batch = 1000
-    /// Bytes of the database's log during a pass, at most: a wait for the disk every ten thousand blobs or so.
-    private static let log: Int64 = 32 << 20
+    /// Bytes of the database's log during a pass, at most: a wait for the disk every twenty thousand blobs or so.
+    private static let log: Int64 = 64 << 20
 
     private let layout: DiskLayout
     private let database: MetadataDatabase
@@ -130,6 +130,7 @@ actor Evictor {
 
     /// One batch: gates by try, files out of sight, rows away in one transaction, gates open, files unlinked.
     private func evictBatch(atLeast bytes: Int64) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
+        let life = database.life
         let candidates = try await database.leastRecentlyUsed(Self.batch, at: now(), lease: lease)
         var promised: Int64 = 0
         let held = candidates.filter { candidate in
@@ -158,14 +159,14 @@ actor Evictor {
         if let failure { health.met(failure) }
         if gone.isEmpty, let failure { throw failure }
         do throws(StoreError) {
-            try await database.forget(gone)
+            try await database.forget(gone, chosenIn: life)
             await empty(aside)
         } catch {
             // A full disk is no place for a transaction: the files make the room to forget them in. Rows that are left
             // without a file go when files and rows are reconciled.
             await empty(aside)
             health.mustReconcile.store(true, ordering: .relaxed)
-            try await database.forget(gone)
+            try await database.forget(gone, chosenIn: life)
         }
         let freed = gone.reduce(0) { $0 + onDisk($1.size) }
         // Not below nothing: the rows may have been lost meanwhile, and what was committed counts as unknown then.

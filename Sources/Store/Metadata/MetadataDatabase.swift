@@ -26,6 +26,7 @@ final class MetadataDatabase: Sendable {
     private let logger: Logger
     private let now: @Sendable () -> Int64
     private let whenLost = Mutex<@Sendable () -> Void>({})
+    private let lives = Atomic<Int>(0)
     /// Of those who read for long. Each look-up finds a connection free, whatever these are at.
     private let seats = Seats(longReads)
     private static let longReads = 3
@@ -43,6 +44,9 @@ final class MetadataDatabase: Sendable {
     // MARK: Opening
 
     var isOpen: Bool { pool.withLock { $0 != nil } }
+
+    /// Another one each time that it is begun anew: numbers of digests hold in one life only.
+    var life: Int { lives.load(ordering: .acquiring) }
 
     /// Opens or makes the database, or begins it anew where it is damaged.
     ///
@@ -128,6 +132,7 @@ final class MetadataDatabase: Sendable {
 
     /// One is kept for whoever wants to know why. What is open of it goes on leading to the file that was moved.
     private func setAside(_ failure: OpeningFailure) {
+        lives.add(1, ordering: .acquiringAndReleasing)
         let aside = layout.damagedMetadata(now())
         logger.error(
             "the metadata database cannot be used and was moved aside; a new one is begun",

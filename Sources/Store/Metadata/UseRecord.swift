@@ -51,7 +51,7 @@ extension MetadataDatabase {
     static let leasedBelowNamed = 10_000
 
     struct Candidate: Equatable, Sendable {
-        /// The digest's number; another's once the database was begun anew.
+        /// The digest's number in this life of the database.
         let number: Int64
         let digest: Digest
         let size: Int64
@@ -80,13 +80,17 @@ extension MetadataDatabase {
     }
 
     private static func candidates(_ arguments: StatementArguments, in db: Database) throws -> [Candidate] {
-        let rows = try Row.fetchAll(
+        let rows = try Row.fetchCursor(
             db.cachedStatement(
                 sql: """
                     SELECT id, bytes, size FROM blob CROSS JOIN digest ON digest.id = blob.digest
                     WHERE \(idle) ORDER BY lastUsed LIMIT ?3
                     """), arguments: arguments)
-        return rows.compactMap { Candidate($0) }
+        var candidates: [Candidate] = []
+        while let row = try rows.next() {
+            if let candidate = Candidate(row) { candidates.append(candidate) }
+        }
+        return candidates
     }
 
     /// True if any manifest among the candidates was moved. Each is moved at most once, since it is behind its own
@@ -131,24 +135,28 @@ extension MetadataDatabase {
     /// Forgets the digest wholly: content, what it is as a manifest and referrer, links and tags.
     func forget(_ digest: Digest) async throws(StoreError) {
         try await write { db in
-            if let number = try digest.number(in: db) { try Self.forget([(number, digest)], in: db) }
+            if let number = try digest.number(in: db) { try Self.forget([number], in: db) }
         }
     }
 
-    /// Forgets these wholly, in one transaction.
-    func forget(_ rows: [Candidate]) async throws(StoreError) {
-        try await write { db in try Self.forget(rows.map { ($0.number, $0.digest) }, in: db) }
+    /// Forgets these wholly, in one transaction; nothing if the database was begun anew since they were chosen.
+    ///
+    /// - Parameter life: the database's, before they were chosen.
+    func forget(_ rows: [Candidate], chosenIn life: Int) async throws(StoreError) {
+        try await write { db in
+            // A new one is not open before its life has begun, so this is the one that the numbers are of.
+            if self.life == life { try Self.forget(rows.map(\.number), in: db) }
+        }
     }
 
     /// Of the writer's connection, in memory: what `forget` is about.
     static let makeGoing = "CREATE TEMP TABLE going (id INTEGER PRIMARY KEY)"
 
-    /// Table by table: five statements for all of them, and not for each.
-    private static func forget(_ rows: [(number: Int64, digest: Digest)], in db: Database) throws {
+    /// Table by table: a few statements for all of them, and not for each.
+    private static func forget(_ numbers: [Int64], in db: Database) throws {
         try db.cachedStatement(sql: "DELETE FROM temp.going").execute()
-        let going = try db.cachedStatement(
-            sql: "INSERT OR IGNORE INTO temp.going SELECT id FROM digest WHERE id = ? AND bytes = ?")
-        for (number, digest) in rows { try going.execute(arguments: [number, digest.data]) }
+        try db.cachedStatement(sql: "INSERT INTO temp.going SELECT value FROM json_each(?)")
+            .execute(arguments: ["[\(numbers.map(String.init).joined(separator: ","))]"])
         for place in ["blob.digest", "manifest.digest", "child.parent", "link.digest", "tag.digest", "referrer.digest"]
         {
             let table = place.prefix { $0 != "." }
