@@ -218,7 +218,7 @@ package final class ContentStore: Sendable {
             hot.drop(digest)
             let size = try await database.size(of: digest)
             try await DiskQueue.run { () throws(StoreError) in _ = rename(name, aside) }
-            try await database.forget([digest])
+            try await database.forget(digest)
             if let size { capacity.change { $0.committed = max(0, $0.committed - onDisk(size)) } }
             try await DiskQueue.run { () throws(StoreError) in _ = unlink(aside) }
             await partials.drop(digest)

@@ -77,7 +77,7 @@ package struct Upkeep: Service {
 
     private func sweep() async {
         await attempt("forget what nothing needs") { () async throws(StoreError) in
-            try await store.forgetLooseLinks()
+            try await store.sweep()
         }
     }
 
@@ -137,9 +137,9 @@ extension ContentStore {
     }
 
     /// The writer is free for others after each piece.
-    func forgetLooseLinks() async throws(StoreError) {
-        var place: Digest?
-        repeat { place = try await database.forgetLooseLinks(behind: place, limit: 10_000) } while place != nil
+    func sweep() async throws(StoreError) {
+        var place: Int64? = 0
+        while let last = place { place = try await database.sweep(behind: last, limit: 2000) }
     }
 
     /// What is neither blob nor promise: the quarantine, the database, and the folders, which a million names make

@@ -94,7 +94,7 @@ struct StartFailure: Error, CustomStringConvertible {
 }
 
 /// The wall clock. It may jump; what must not is measured with the clock.
-@Sendable private func unixMilliseconds() -> Int64 {
+@Sendable func unixMilliseconds() -> Int64 {
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)
     return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000

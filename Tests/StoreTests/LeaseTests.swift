@@ -130,7 +130,7 @@ private let zeros = [UInt8](repeating: 0, count: mebi - 1)
             for (parent, named) in [(index, index), (child, index), (child, child)] {
                 try db.execute(
                     sql: "INSERT INTO child (parent, child, size) VALUES (?, ?, 1)",
-                    arguments: [parent.data, named.data])
+                    arguments: [parent.numberMakingOne(in: db), named.numberMakingOne(in: db)])
             }
         }
         store.recordUse(index, lease: true)
@@ -147,10 +147,11 @@ private let zeros = [UInt8](repeating: 0, count: mebi - 1)
             let blob = try db.cachedStatement(
                 sql: "INSERT INTO blob (digest, size, storedAt, lastUsed) VALUES (?, 1, 0, 0)")
             let name = try db.cachedStatement(sql: "INSERT INTO child (parent, child, size) VALUES (?, ?, 1)")
+            let parent = try child.numberMakingOne(in: db)
             for number in 0..<UInt32(bound + 500) {
                 let digest = Digest.of(withUnsafeBytes(of: number) { Array($0) })
-                try blob.execute(arguments: [digest.data])
-                try name.execute(arguments: [child.data, digest.data])
+                try blob.execute(arguments: [digest.numberMakingOne(in: db)])
+                try name.execute(arguments: [parent, digest.numberMakingOne(in: db)])
             }
         }
         store.recordUse(index, lease: true)
@@ -171,7 +172,7 @@ private let zeros = [UInt8](repeating: 0, count: mebi - 1)
             statement.setUncheckedArguments([])
             return try Row.fetchAll(statement).map { $0["detail"] as String }
         }
-        #expect(plan.contains { $0.hasPrefix("SEARCH blob USING PRIMARY KEY (digest=") }, "\(plan)")
+        #expect(plan.contains { $0.hasPrefix("SEARCH blob USING INTEGER PRIMARY KEY (rowid=") }, "\(plan)")
         for step in plan { #expect(step.hasPrefix("SEARCH ") || step.hasPrefix("LIST SUBQUERY"), "\(plan)") }
     }
 }

@@ -79,8 +79,8 @@ import Testing
         let named = Digest.of([8])
         let manifest = try await store.putManifest(naming: [named], in: mine)
         try await store.link(named, size: 1, to: other, isNamed: false)
-        var place: Digest?
-        repeat { place = try await store.database.forgetLooseLinks(behind: place, limit: 3) } while place != nil
+        var place: Int64? = 0
+        while let last = place { place = try await store.database.sweep(behind: last, limit: 3) }
         for digest in asked { #expect(try await !store.knowledge(of: digest, in: mine).isLinked) }
         for digest in [stored, named, manifest] { #expect(try await store.knowledge(of: digest, in: mine).isLinked) }
         for digest in [stored, named] { #expect(try await store.knowledge(of: digest, in: other).hasOwnLink) }

@@ -27,7 +27,7 @@ import Testing
         let pool = try DatabasePool(path: scene.layout.metadata)
         try Schema.migrator.migrate(pool, upTo: migration)
         try pool.write { db in
-            #expect(try !db.tableExists("list"))
+            #expect(try !db.tableExists("digest"))
             try db.execute(
                 sql: """
                     INSERT INTO repository VALUES (5, 'docker.io', 'library/mine');
@@ -45,7 +45,7 @@ import Testing
         try pool.close()
     }
 
-    @Test(arguments: ["1", "2"]) func `what an older version stored is served, and the new tables are there`(
+    @Test(arguments: ["1", "2", "3"]) func `what an older version stored is served, and the new tables are there`(
         _ migration: String
     ) async throws {
         try leave(upTo: migration)
@@ -72,5 +72,38 @@ import Testing
             #expect(try await store.referrers(of: digest, in: mine).map(\.digest) == [signature])
         }
         #expect(names(in: scene.root).filter { $0.contains("damaged") }.isEmpty)
+    }
+
+    /// A tenth of what a mirror of some size has: shared layers, both algorithms, what is only spoken of.
+    @Test func `every digest gets a number of its own, and rows that spoke of one still do`() async throws {
+        try leave(upTo: "3")
+        let pool = try DatabasePool(path: scene.layout.metadata)
+        let layers = (0..<300).map { (number: Int) -> Digest in
+            Digest.of([UInt8(number % 256), UInt8(number / 256)], number < 150 ? .sha256 : .sha512)
+        }
+        try await pool.write { [manifest] db in
+            let parent = Digest.of(manifest).data
+            for layer in layers {
+                try db.execute(sql: "INSERT INTO child VALUES (?, ?, 7)", arguments: [parent, layer.data])
+                try db.execute(sql: "INSERT INTO link VALUES (?, 5, 8, 1)", arguments: [layer.data])
+            }
+            try db.execute(
+                sql: "INSERT INTO referrer VALUES (?, ?)", arguments: [parent, Digest.of([9]).data])
+        }
+        try pool.close()
+        try await scene.life { store in
+            #expect(try await store.rows(in: "digest") == layers.count + 2)
+            #expect(try await store.rows(in: "child") == layers.count + 1)
+            for layer in layers {
+                let knowledge = try await store.knowledge(of: layer, in: mine)
+                #expect(knowledge.isLinked && knowledge.hasOwnLink && !knowledge.isAnswered)
+            }
+            #expect(try await store.referrers(of: Digest.of([9]), in: mine).map(\.digest) == [Digest.of(manifest)])
+            try await store.invalidate(Digest.of(manifest))
+            #expect(try await store.rows(in: "child") == 0)
+            try await store.sweep()
+            #expect(try await store.rows(in: "digest") == 0)
+            #expect(try await store.rows(in: "link") == 0)
+        }
     }
 }

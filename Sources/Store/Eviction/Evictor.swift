@@ -8,6 +8,8 @@ import Synchronization
 actor Evictor {
     /// Digests a pass takes at once: a transaction of about 10 ms, so the writer is never held for long.
     private static let batch = 1000
+    /// Bytes of the database's log during a pass, at most: a wait for the disk every twenty thousand blobs or so.
+    private static let log: Int64 = 64 << 20
 
     private let layout: DiskLayout
     private let database: MetadataDatabase
@@ -97,6 +99,8 @@ actor Evictor {
     /// Evicts until `goal` is met or nothing more may go.
     private func evict(until goal: (Ledger, _ free: Int64) -> Int64) async {
         var gone: (blobs: Int64, bytes: Int64) = (0, 0)
+        // What is forgotten takes less of the log than its file gave back, and it is emptied at the end.
+        await database.letLogGrow(to: min(Self.log, capacity.snapshot.limit / 200))
         do throws(StoreError) {
             while true {
                 // Again before each batch: a manifest served during a long pass leases what it names.
@@ -112,6 +116,7 @@ actor Evictor {
             // What is amiss has been told, once.
             logger.debug("eviction failed", metadata: ["error": "\(error)"])
         }
+        await database.truncateLog()
         guard gone.blobs > 0 else { return }
         evicted = (evicted.blobs + gone.blobs, evicted.bytes + gone.bytes)
         logger.info("evicted", metadata: ["blobs": "\(gone.blobs)", "bytes": "\(gone.bytes)"])
@@ -128,44 +133,45 @@ actor Evictor {
 
     /// One batch: gates by try, files out of sight, rows away in one transaction, gates open, files unlinked.
     private func evictBatch(atLeast bytes: Int64) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
-        var held: [MetadataDatabase.Candidate] = []
-        var promised: Int64 = 0
+        let life = database.life
         let candidates = try await database.leastRecentlyUsed(Self.batch, at: now(), lease: lease)
-        for candidate in candidates where promised < bytes {
-            guard gate.tryEnter(candidate.digest) else { continue }
+        var promised: Int64 = 0
+        let held = candidates.filter { candidate in
+            guard promised < bytes, gate.tryEnter(candidate.digest) else { return false }
             // Before its file goes: an open one would keep its room.
             hot.drop(candidate.digest)
-            held.append(candidate)
             promised += onDisk(candidate.size)
+            return true
         }
         guard !held.isEmpty else { return (0, 0) }
         defer { for candidate in held { gate.leave(candidate.digest) } }
-        let moves = held.map { (candidate: $0, from: layout.blob($0.digest), to: nextTrash()) }
-        let (gone, failure) = try await DiskQueue.run { () throws(StoreError) in
+        let names = nextTrash(held.count)
+        let (gone, aside, failure) = try await DiskQueue.run { [layout] () throws(StoreError) in
             var gone: [MetadataDatabase.Candidate] = []
+            var aside: [String] = []
             var failure: StoreError?
-            for move in moves {
+            for (candidate, name) in zip(held, names) {
                 do throws(StoreError) {
-                    try Self.takeAway(move.from, to: move.to)
-                    gone.append(move.candidate)
+                    if try Self.takeAway(layout.blob(candidate.digest), to: layout.trash(name)) { aside.append(name) }
+                    gone.append(candidate)
                 } catch {
                     failure = error
                 }
             }
-            return (gone, failure)
+            return (gone, aside, failure)
         }
         // Whose file stays, its row stays: it takes its room all the same.
         if let failure { health.met(failure) }
         if gone.isEmpty, let failure { throw failure }
         do throws(StoreError) {
-            try await database.forget(gone.map(\.digest))
-            await remove(moves.map(\.to))
+            try await database.forget(gone, chosenIn: life)
+            await empty(aside)
         } catch {
             // A full disk is no place for a transaction: the files make the room to forget them in. Rows that are left
             // without a file go when files and rows are reconciled.
-            await remove(moves.map(\.to))
+            await empty(aside)
             health.mustReconcile.store(true, ordering: .relaxed)
-            try await database.forget(gone.map(\.digest))
+            try await database.forget(gone, chosenIn: life)
         }
         let freed = gone.reduce(0) { $0 + onDisk($1.size) }
         // Not below nothing: the rows may have been lost meanwhile, and what was committed counts as unknown then.
@@ -175,18 +181,24 @@ actor Evictor {
 
     /// A file that is not there is as good as taken away. One that cannot be moved (a full directory, a folder that
     /// somebody has removed) goes at once.
-    private static func takeAway(_ path: String, to aside: String) throws(StoreError) {
-        if rename(path, aside) == 0 || access(path, F_OK) != 0 { return }
-        try system("unlink", path) { unlink(path) }
+    ///
+    /// - Returns: whether it is aside, and must be unlinked there.
+    private static func takeAway(_ path: String, to aside: String) throws(StoreError) -> Bool {
+        if rename(path, aside) == 0 { return true }
+        if access(path, F_OK) == 0 { try system("unlink", path) { unlink(path) } }
+        return false
     }
 
-    private func remove(_ paths: [String]) async {
+    private func empty(_ trash: [String]) async {
+        if trash.isEmpty { return }
         // It throws nothing.
-        try? await DiskQueue.run { () throws(StoreError) in for path in paths { unlink(path) } }
+        try? await DiskQueue.run { [layout] () throws(StoreError) in for id in trash { unlink(layout.trash(id)) } }
     }
 
-    private func nextTrash() -> String {
-        trashed += 1
-        return layout.trash("\(now())-\(trashed)")
+    /// Names under which so many files are aside until they are unlinked.
+    private func nextTrash(_ count: Int) -> [String] {
+        let now = now()
+        defer { trashed += count }
+        return (trashed + 1...trashed + count).map { "\(now)-\($0)" }
     }
 }

@@ -29,30 +29,36 @@ package struct BlobKnowledge: Equatable, Sendable {
 extension MetadataDatabase {
     /// One look for everything a request needs.
     func knowledge(of digest: Digest, in repository: Repository) async throws(StoreError) -> BlobKnowledge {
-        try await read { db in try Self.knowledge(of: digest, in: repository, db) }
+        try await lookUp { db in try Self.knowledge(of: digest, in: repository, db) }
     }
 
     static func knowledge(of digest: Digest, in repository: Repository, _ db: Database) throws -> BlobKnowledge {
-        let key = digest.data
         var knowledge = BlobKnowledge()
-        let blob = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT size, broughtBy FROM blob WHERE digest = ?"), arguments: [key])
-        let broughtBy: String? = blob?[1]
-        if let blob {
-            knowledge.storedSize = blob[0]
-            knowledge.mediaType = try String.fetchOne(
-                db.cachedStatement(sql: "SELECT mediaType FROM manifest WHERE digest = ?"), arguments: [key]
-            ).map { MediaType(rawValue: $0) }
-        }
-        guard let id = try repository.id(in: db) else { return knowledge }
+        let content = try Row.fetchOne(
+            db.cachedStatement(
+                sql: """
+                    SELECT digest.id, blob.size, blob.broughtBy, manifest.mediaType FROM digest
+                    LEFT JOIN blob ON blob.digest = digest.id LEFT JOIN manifest ON manifest.digest = blob.digest
+                    WHERE digest.bytes = ?
+                    """), arguments: [digest.data])
+        guard let content else { return knowledge }
+        let number: Int64 = content[0]
+        knowledge.storedSize = content[1]
+        let broughtBy: String? = content[2]
+        knowledge.mediaType = (content[3] as String?).map { MediaType(rawValue: $0) }
         let link = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT size, named FROM link WHERE digest = ? AND repository = ?"),
-            arguments: [key, id])
-        if let link {
+            db.cachedStatement(
+                sql: """
+                    SELECT repository.id, link.named, link.size FROM repository
+                    LEFT JOIN link ON link.digest = ? AND link.repository = repository.id
+                    WHERE repository.upstream = ? AND repository.name = ?
+                    """), arguments: [number, repository.upstream, repository.name.description])
+        guard let link else { return knowledge }
+        if let named: Int = link[1] {
             knowledge.isLinked = true
             knowledge.hasOwnLink = true
-            knowledge.isAnswered = link[1] == 0
-            if knowledge.isAnswered { knowledge.answeredSize = link[0] }
+            knowledge.isAnswered = named == 0
+            if knowledge.isAnswered { knowledge.answeredSize = link[2] }
         } else {
             // CROSS: the few that name the digest are looked at, not all that the repository links.
             knowledge.namedSize = try Int64.fetchOne(
@@ -62,7 +68,7 @@ extension MetadataDatabase {
                         CROSS JOIN link ON link.digest = child.parent AND link.repository = ?2
                         WHERE child.child = ?1 LIMIT 1
                         """),
-                arguments: [key, id])
+                arguments: [number, link[0] as Int64])
             knowledge.isLinked = knowledge.namedSize != nil
         }
         // What took credentials is not shown elsewhere because a manifest, anybody's, names it.
@@ -96,47 +102,27 @@ extension MetadataDatabase {
     /// - Returns: bytes of the row that went, if there was one.
     func forgetContent(of digest: Digest) async throws(StoreError) -> Int64? {
         try await write { db in
-            let size = try Self.size(of: digest, in: db)
-            try db.execute(sql: "DELETE FROM blob WHERE digest = ?", arguments: [digest.data])
+            guard let number = try digest.number(in: db) else { return nil }
+            let size = try Self.size(of: number, in: db)
+            try db.execute(sql: "DELETE FROM blob WHERE digest = ?", arguments: [number])
             return size
         }
     }
 
     func size(of digest: Digest) async throws(StoreError) -> Int64? {
-        try await read { db in try Self.size(of: digest, in: db) }
+        try await lookUp { db in try digest.number(in: db).flatMap { try Self.size(of: $0, in: db) } }
     }
 
-    /// Forgets, of the next `limit` links behind `place`, those of what is neither stored nor named by what is: asked
-    /// for by HEAD, or not kept. What is stored takes its links along when it goes; these go with nothing.
-    ///
-    /// - Returns: the place to go on from; `nil` at the end.
-    func forgetLooseLinks(behind place: Digest?, limit: Int) async throws(StoreError) -> Digest? {
-        try await write { db in
-            let place = place?.data ?? Data()
-            let last = try Data.fetchOne(
-                db,
-                sql: "SELECT max(digest) FROM (SELECT digest FROM link WHERE digest > ? ORDER BY digest LIMIT ?)",
-                arguments: [place, limit])
-            guard let last else { return nil }
-            try db.execute(
-                sql: """
-                    DELETE FROM link WHERE digest > ? AND digest <= ?
-                        AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.digest = link.digest)
-                        AND NOT EXISTS (SELECT 1 FROM child WHERE child.child = link.digest)
-                    """, arguments: [place, last])
-            return Digest(data: last)
-        }
-    }
-
-    private static func size(of digest: Digest, in db: Database) throws -> Int64? {
-        try Int64.fetchOne(db.cachedStatement(sql: "SELECT size FROM blob WHERE digest = ?"), arguments: [digest.data])
+    private static func size(of number: Int64, in db: Database) throws -> Int64? {
+        try Int64.fetchOne(db.cachedStatement(sql: "SELECT size FROM blob WHERE digest = ?"), arguments: [number])
     }
 
     /// - Returns: bytes of the row it takes the place of, if there was one.
     static func insert(
         blob digest: Digest, size: Int64, at now: Int64, broughtBy: String?, in db: Database
     ) throws -> Int64? {
-        let earlier = try Self.size(of: digest, in: db)
+        let number = try digest.numberMakingOne(in: db)
+        let earlier = try Self.size(of: number, in: db)
         try db.cachedStatement(
             sql: """
                 INSERT INTO blob (digest, size, storedAt, lastUsed, broughtBy, leasedUntil, pinned)
@@ -145,7 +131,7 @@ extension MetadataDatabase {
                 ON CONFLICT (digest) DO UPDATE SET size = excluded.size, lastUsed = excluded.lastUsed,
                     broughtBy = CASE WHEN excluded.broughtBy IS NULL THEN NULL ELSE broughtBy END
                 """
-        ).execute(arguments: [digest.data, size, now, broughtBy])
+        ).execute(arguments: [number, size, now, broughtBy])
         try Self.forgetPartial(digest, in: db)
         return earlier
     }
@@ -154,7 +140,7 @@ extension MetadataDatabase {
     static func link(
         _ digest: Digest, size: Int64?, to repository: Repository, isNamed: Bool, in db: Database
     ) throws {
-        let id = try repository.idMakingOne(in: db)
+        let (number, id) = (try digest.numberMakingOne(in: db), try repository.idMakingOne(in: db))
         try db.cachedStatement(
             sql: """
                 INSERT INTO link (digest, repository, size, named) VALUES (?, ?, ?, ?)
@@ -163,6 +149,6 @@ extension MetadataDatabase {
                         WHEN excluded.named = named THEN ifnull(excluded.size, size) ELSE size END,
                     named = min(named, excluded.named)
                 """
-        ).execute(arguments: [digest.data, id, size, isNamed ? 1 : 0])
+        ).execute(arguments: [number, id, size, isNamed ? 1 : 0])
     }
 }

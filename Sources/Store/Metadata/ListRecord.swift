@@ -81,7 +81,7 @@ extension ListBound {
 
 extension MetadataDatabase {
     func list(_ key: ListKey, of repository: Repository) async throws(StoreError) -> KeptList? {
-        try await read { db in
+        try await lookUp { db in
             guard let id = try repository.id(in: db) else { return nil }
             return try Row.fetchOne(
                 db.cachedStatement(

@@ -51,35 +51,37 @@ extension MetadataDatabase {
         manifest: NewManifest, in repository: Repository, usedAt: Int64, broughtBy: String?
     ) async throws(StoreError) -> Int64? {
         try await write { db in
-            let key = manifest.digest.data
             let earlier = try Self.insert(
                 blob: manifest.digest, size: Int64(manifest.bytes.count), at: usedAt, broughtBy: broughtBy, in: db)
+            let number = try manifest.digest.numberMakingOne(in: db)
             try db.cachedStatement(
                 sql: "INSERT OR REPLACE INTO manifest (digest, mediaType, isIndex) VALUES (?, ?, ?)"
-            ).execute(arguments: [key, manifest.mediaType.rawValue, manifest.isIndex])
+            ).execute(arguments: [number, manifest.mediaType.rawValue, manifest.isIndex])
             let child = try db.cachedStatement(
                 sql: "INSERT OR IGNORE INTO child (parent, child, size) VALUES (?, ?, ?)")
-            for (digest, size) in manifest.linked { try child.execute(arguments: [key, digest.data, size]) }
+            for (digest, size) in manifest.linked {
+                try child.execute(arguments: [number, digest.numberMakingOne(in: db), size])
+            }
             if let subject = manifest.subject {
                 try db.cachedStatement(sql: "INSERT OR REPLACE INTO referrer (digest, subject) VALUES (?, ?)")
-                    .execute(arguments: [key, subject.data])
+                    .execute(arguments: [number, subject.data])
             }
             try Self.link(
                 manifest.digest, size: Int64(manifest.bytes.count), to: repository, isNamed: false, in: db)
-            try Self.passPinDown(from: manifest.digest, in: db)
+            try Self.passPinDown(from: number, in: db)
             return earlier
         }
     }
 
     func tag(_ tag: Tag, of repository: Repository) async throws(StoreError) -> StoredTag? {
-        try await read { db in
-            guard let id = try repository.id(in: db) else { return nil }
+        try await lookUp { db in
             let row = try Row.fetchOne(
                 db.cachedStatement(
                     sql: """
-                        SELECT digest, checkedAt, EXISTS (SELECT 1 FROM blob WHERE blob.digest = tag.digest)
-                        FROM tag WHERE repository = ? AND tag = ?
-                        """), arguments: [id, tag.description])
+                        SELECT digest.bytes, tag.checkedAt, EXISTS (SELECT 1 FROM blob WHERE blob.digest = tag.digest)
+                        FROM repository JOIN tag ON tag.repository = repository.id AND tag.tag = ?
+                        JOIN digest ON digest.id = tag.digest WHERE repository.upstream = ? AND repository.name = ?
+                        """), arguments: [tag.description, repository.upstream, repository.name.description])
             guard let row, let digest = Digest(data: row[0]) else { return nil }
             return StoredTag(digest: digest, checkedAt: row[1], isStored: row[2])
         }
@@ -94,21 +96,24 @@ extension MetadataDatabase {
         try await write { db in
             let id = try repository.idMakingOne(in: db)
             let earlier = try Data.fetchOne(
-                db.cachedStatement(sql: "SELECT digest FROM tag WHERE repository = ? AND tag = ?"),
+                db.cachedStatement(
+                    sql: """
+                        SELECT bytes FROM tag JOIN digest ON digest.id = tag.digest WHERE repository = ? AND tag = ?
+                        """),
                 arguments: [id, tag.description])
             try db.cachedStatement(
                 sql: "INSERT OR REPLACE INTO tag (repository, tag, digest, checkedAt) VALUES (?, ?, ?, ?)"
-            ).execute(arguments: [id, tag.description, digest.data, now])
+            ).execute(arguments: [id, tag.description, digest.numberMakingOne(in: db), now])
             return earlier.flatMap { Digest(data: $0) }
         }
     }
 
     func forget(_ tag: Tag, of repository: Repository, ifNaming digest: Digest) async throws(StoreError) -> Bool {
         try await write { db in
-            guard let id = try repository.id(in: db) else { return false }
+            guard let id = try repository.id(in: db), let number = try digest.number(in: db) else { return false }
             try db.execute(
                 sql: "DELETE FROM tag WHERE repository = ? AND tag = ? AND digest = ?",
-                arguments: [id, tag.description, digest.data])
+                arguments: [id, tag.description, number])
             return db.changesCount > 0
         }
     }

@@ -26,6 +26,10 @@ final class MetadataDatabase: Sendable {
     private let logger: Logger
     private let now: @Sendable () -> Int64
     private let whenLost = Mutex<@Sendable () -> Void>({})
+    private let lives = Atomic<Int>(0)
+    /// Of those who read for long. Each look-up finds a connection free, whatever these are at.
+    private let seats = Seats(longReads)
+    private static let longReads = 3
 
     init(_ layout: DiskLayout, health: StoreHealth, now: @escaping @Sendable () -> Int64, logger: Logger) {
         self.layout = layout
@@ -40,6 +44,9 @@ final class MetadataDatabase: Sendable {
     // MARK: Opening
 
     var isOpen: Bool { pool.withLock { $0 != nil } }
+
+    /// Another one each time that it is begun anew: numbers of digests hold in one life only.
+    var life: Int { lives.load(ordering: .acquiring) }
 
     /// Opens or makes the database, or begins it anew where it is damaged.
     ///
@@ -95,17 +102,19 @@ final class MetadataDatabase: Sendable {
     private static func opened(_ path: String) throws(OpeningFailure) -> (DatabasePool, committed: Int64) {
         do {
             var configuration = Configuration()
-            configuration.maximumReaderCount = 4
+            // Look-ups run on the threads of the shared pool of tasks, of which there are as many as cores.
+            configuration.maximumReaderCount = longReads + ProcessInfo.processInfo.activeProcessorCount
             // Whoever else looks into it (a shell, a backup) is waited for a little.
             configuration.busyMode = .timeout(1)
             // No mmap: a read that fails would end the process by a signal.
             configuration.prepareDatabase { db in
                 try db.execute(
                     sql: """
-                        PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA mmap_size = 0;
-                        PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 250;
+                        PRAGMA synchronous = NORMAL; PRAGMA cache_size = -\(cacheKiB); PRAGMA mmap_size = 0;
+                        PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = \(logPages);
                         PRAGMA journal_size_limit = 1048576
                         """)
+                if !db.configuration.readonly { try db.execute(sql: makeGoing) }
             }
             let pool = try DatabasePool(path: path, configuration: configuration)
             if try pool.read(Schema.migrator.hasBeenSuperseded) { throw Superseded() }
@@ -116,8 +125,14 @@ final class MetadataDatabase: Sendable {
         }
     }
 
+    /// KiB a connection, taken as it is needed: above the leaves, the trees of a million blobs take two or three MiB.
+    private static let cacheKiB = 8192
+    /// Pages of the log, 1 MiB, after which it is moved into the database.
+    private static let logPages: Int64 = 250
+
     /// One is kept for whoever wants to know why. What is open of it goes on leading to the file that was moved.
     private func setAside(_ failure: OpeningFailure) {
+        lives.add(1, ordering: .acquiringAndReleasing)
         let aside = layout.damagedMetadata(now())
         logger.error(
             "the metadata database cannot be used and was moved aside; a new one is begun",
@@ -133,11 +148,22 @@ final class MetadataDatabase: Sendable {
 
     // MARK: Use
 
+    /// Finds some rows by their keys, on the thread of the task that asks: some 15 µs, where going to another thread
+    /// and back takes 100. The disk is waited for here if the pages are not in its cache; so never more than that, and
+    /// never on an event loop. Async, so that no caller's executor is held by it.
+    func lookUp<Value: Sendable>(_ body: (Database) throws -> Value) async throws(StoreError) -> Value {
+        try readNow(body)
+    }
+
+    /// Reads as much as there is, on a thread of its own, few at a time.
+    ///
     /// In a task of its own, as is `write`: GRDB gives up in a cancelled task, and a client that leaves must not look
     /// like a database that fails, least of all between a file and its row.
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
+        await seats.take()
+        defer { seats.leave() }
         let pool = try current()
         do {
             return try await Task { try await pool.read(body) }.value
@@ -146,14 +172,29 @@ final class MetadataDatabase: Sendable {
         }
     }
 
+    /// Until the next `truncateLog`, whoever writes much need not wait for the disk after each 1 MiB.
+    ///
+    /// - Parameter bytes: of the log, at most; never less than usual.
+    func letLogGrow(to bytes: Int64) async {
+        await onWriter { db in
+            try db.execute(sql: "PRAGMA wal_autocheckpoint = \(max(Self.logPages, bytes / 4096))")
+        }
+    }
+
     /// Moves the log into the database and empties it. While readers overlap without a gap SQLite cannot begin its log
     /// anew by itself, and it would grow, into the room that is meant for blobs.
     func truncateLog() async {
-        guard let pool = pool.withLock({ $0 }) else { return }
         // Busy readers put it off until the next time; nothing is lost by that.
-        _ = try? await Task {
-            try await pool.writeWithoutTransaction { db in _ = try db.checkpoint(.truncate) }
-        }.value
+        await onWriter { db in
+            try db.execute(sql: "PRAGMA wal_autocheckpoint = \(Self.logPages)")
+            _ = try db.checkpoint(.truncate)
+        }
+    }
+
+    private func onWriter(_ body: @escaping @Sendable (Database) throws -> Void) async {
+        guard let pool = pool.withLock({ $0 }) else { return }
+        // What it is for is tried again by itself.
+        _ = try? await Task { try await pool.writeWithoutTransaction(body) }.value
     }
 
     /// One transaction.
@@ -186,7 +227,7 @@ final class MetadataDatabase: Sendable {
 
     private struct NotNow: Error {}
 
-    /// At start only, where there is nobody to make wait.
+    /// As `lookUp`; at start also for more, where there is nobody to make wait.
     func readNow<Value: Sendable>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
         let pool = try current()
         do { return try pool.read(body) } catch { throw failed(error, pool) }
@@ -241,33 +282,5 @@ final class MetadataDatabase: Sendable {
             _ = try? open()
             return false
         }
-    }
-}
-
-extension Digest {
-    /// The database's form.
-    var data: Data { Data(storedBytes) }
-
-    /// nil for bytes that no digest of ours can have written.
-    init?(data: Data?) {
-        guard let data else { return nil }
-        self.init(storedBytes: data)
-    }
-}
-
-extension Repository {
-    /// The repository's number, if it has one yet.
-    func id(in db: Database) throws -> Int64? {
-        try Int64.fetchOne(
-            db.cachedStatement(sql: "SELECT id FROM repository WHERE upstream = ? AND name = ?"),
-            arguments: [upstream, name.description])
-    }
-
-    /// The repository's number, given now if need be.
-    func idMakingOne(in db: Database) throws -> Int64 {
-        if let id = try id(in: db) { return id }
-        try db.execute(
-            sql: "INSERT INTO repository (upstream, name) VALUES (?, ?)", arguments: [upstream, name.description])
-        return db.lastInsertedRowID
     }
 }

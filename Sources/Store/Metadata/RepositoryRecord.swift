@@ -12,7 +12,11 @@ extension MetadataDatabase {
     ) async throws(StoreError) -> [(digest: Digest, size: Int64, mediaType: MediaType)] {
         try await read { db in
             let digests = try Data.fetchAll(
-                db.cachedStatement(sql: "SELECT digest FROM referrer WHERE subject = ? ORDER BY digest"),
+                db.cachedStatement(
+                    sql: """
+                        SELECT bytes FROM referrer JOIN digest ON digest.id = referrer.digest
+                        WHERE subject = ? ORDER BY bytes
+                        """),
                 arguments: [subject.data])
             return try digests.compactMap { data -> (digest: Digest, size: Int64, mediaType: MediaType)? in
                 guard let digest = Digest(data: data) else { return nil }

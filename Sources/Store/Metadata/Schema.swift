@@ -14,11 +14,14 @@ enum Schema {
         migrator.registerMigration("3") { db in
             for statement in third { try db.execute(sql: statement) }
         }
+        migrator.registerMigration("4") { db in
+            for statement in SchemaOfNumbers.statements { try db.execute(sql: statement) }
+        }
         return migrator
     }
 
-    /// Digests are BLOBs: an algorithm byte and the hash itself, half the size of text and the fastest key. Times are
-    /// Unix milliseconds, sizes bytes.
+    /// Digests are BLOBs: an algorithm byte and the hash itself, half the size of text. Since the fourth they stand in
+    /// a table of their own, and everything else has their numbers. Times are Unix milliseconds, sizes bytes.
     private static let first = [
         // A repository of an upstream, numbered so that links and tags are narrow.
         """

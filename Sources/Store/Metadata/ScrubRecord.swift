@@ -9,15 +9,20 @@ extension MetadataDatabase {
     func blobs(after digest: Digest?, limit: Int) async throws(StoreError) -> [Candidate] {
         try await read { db in
             let rows = try Row.fetchAll(
-                db, sql: "SELECT digest, size FROM blob WHERE digest > ? ORDER BY digest LIMIT ?",
+                db,
+                sql: """
+                    SELECT id, bytes, size FROM digest CROSS JOIN blob ON blob.digest = digest.id
+                    WHERE bytes > ? ORDER BY bytes LIMIT ?
+                    """,
                 arguments: [digest?.data ?? Data(), limit])
-            return rows.compactMap { row in Digest(data: row[0]).map { Candidate(digest: $0, size: row[1]) } }
+            return rows.compactMap { Candidate($0) }
         }
     }
 
     /// Whose word it is that they have it, or whose manifest names it; those who were answered for it first.
     func repositories(linking digest: Digest) async throws(StoreError) -> [Repository] {
         try await read { db in
+            guard let number = try digest.number(in: db) else { return [] }
             let rows = try Row.fetchAll(
                 db,
                 sql: """
@@ -27,7 +32,7 @@ extension MetadataDatabase {
                         SELECT link.repository, 2 FROM child CROSS JOIN link ON link.digest = child.parent
                         WHERE child.child = ?1)
                     JOIN repository ON repository.id = repository GROUP BY repository.id ORDER BY rank
-                    """, arguments: [digest.data])
+                    """, arguments: [number])
             return rows.compactMap { row in
                 RepositoryName(row[1] as String).map { Repository(upstream: row[0], name: $0) }
             }
@@ -36,9 +41,10 @@ extension MetadataDatabase {
 
     /// Also where its content has been lost.
     func isManifest(_ digest: Digest) async throws(StoreError) -> Bool {
-        try await read { db in
+        try await lookUp { db in
             try Bool.fetchOne(
-                db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM manifest WHERE digest = ?)"),
+                db.cachedStatement(
+                    sql: "SELECT EXISTS (SELECT 1 FROM manifest JOIN digest ON digest.id = digest WHERE bytes = ?)"),
                 arguments: [digest.data]) ?? false
         }
     }

@@ -48,7 +48,7 @@ extension MetadataDatabase {
 
     /// Reads a row, if it can.
     func answer() async throws(StoreError) {
-        _ = try await read { db in try Int.fetchOne(db, sql: "SELECT 1 FROM blob LIMIT 1") }
+        _ = try await lookUp { db in try Int.fetchOne(db, sql: "SELECT 1 FROM blob LIMIT 1") }
     }
 
     /// Writes a row. A transaction that changes nothing would say nothing.
@@ -70,7 +70,8 @@ extension MetadataDatabase {
     /// Which of these digests have a row: for reconciling files with the database.
     func known(_ digests: [Digest]) async throws(StoreError) -> Set<Digest> {
         try await read { db in
-            let statement = try db.cachedStatement(sql: "SELECT 1 FROM blob WHERE digest = ?")
+            let statement = try db.cachedStatement(
+                sql: "SELECT 1 FROM digest JOIN blob ON blob.digest = digest.id WHERE digest.bytes = ?")
             return try Set(digests.filter { try Int.fetchOne(statement, arguments: [$0.data]) != nil })
         }
     }

@@ -11,16 +11,23 @@ extension MetadataDatabase {
     func record(_ uses: [Digest: UseRecorder.Use]) async throws(StoreError) {
         guard !uses.isEmpty else { return }
         try await write { db in
-            let kind = try db.cachedStatement(sql: "SELECT isIndex FROM manifest WHERE digest = ?")
+            let kind = try db.cachedStatement(
+                sql: """
+                    SELECT digest.id, manifest.isIndex FROM digest LEFT JOIN manifest ON manifest.digest = digest.id
+                    WHERE digest.bytes = ?
+                    """)
             let own = try db.cachedStatement(sql: Self.useOfItself)
             let named = try db.cachedStatement(sql: Self.useOfNamed)
             let below = try db.cachedStatement(sql: Self.leaseBelowNamed)
             for (digest, use) in uses {
-                try own.execute(arguments: [digest.data, use.at, use.leasedUntil])
-                guard let isIndex = try Bool.fetchOne(kind, arguments: [digest.data]) else { continue }
-                try named.execute(arguments: [digest.data, isIndex ? 0 : use.at, use.leasedUntil])
+                guard let row = try Row.fetchOne(kind, arguments: [digest.data]) else { continue }
+                let number: Int64 = row[0]
+                try own.execute(arguments: [number, use.at, use.leasedUntil])
+                guard let isIndex: Bool = row[1] else { continue }
+                // Before the manifest itself: so it is behind its own, and need not be moved there.
+                try named.execute(arguments: [number, isIndex ? 0 : use.at - 1, use.leasedUntil])
                 guard isIndex, use.leasedUntil > 0 else { continue }
-                try below.execute(arguments: [digest.data, use.leasedUntil])
+                try below.execute(arguments: [number, use.leasedUntil])
             }
         }
     }
@@ -44,6 +51,8 @@ extension MetadataDatabase {
     static let leasedBelowNamed = 10_000
 
     struct Candidate: Equatable, Sendable {
+        /// The digest's number in this life of the database.
+        let number: Int64
         let digest: Digest
         let size: Int64
     }
@@ -71,31 +80,38 @@ extension MetadataDatabase {
     }
 
     private static func candidates(_ arguments: StatementArguments, in db: Database) throws -> [Candidate] {
-        let rows = try Row.fetchAll(
-            db, sql: "SELECT digest, size FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3", arguments: arguments)
-        return rows.compactMap { row in
-            Digest(data: row[0]).map { Candidate(digest: $0, size: row[1]) }
+        let rows = try Row.fetchCursor(
+            db.cachedStatement(
+                sql: """
+                    SELECT id, bytes, size FROM blob CROSS JOIN digest ON digest.id = blob.digest
+                    WHERE \(idle) ORDER BY lastUsed LIMIT ?3
+                    """), arguments: arguments)
+        var candidates: [Candidate] = []
+        while let row = try rows.next() {
+            if let candidate = Candidate(row) { candidates.append(candidate) }
         }
+        return candidates
     }
 
     /// True if any manifest among the candidates was moved. Each is moved at most once, since it is behind its own
     /// from then on.
     private static func moveBehindTheirOwn(_ arguments: StatementArguments, in db: Database) throws -> Bool {
         let later = try Row.fetchAll(
-            db,
-            sql: """
-                SELECT old.digest, max(own.lastUsed)
-                FROM (SELECT digest, lastUsed FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3) AS old
-                JOIN manifest ON manifest.digest = old.digest AND manifest.isIndex = 0
-                JOIN child ON child.parent = old.digest
-                JOIN blob AS own ON own.digest = child.child
-                WHERE NOT EXISTS (SELECT 1 FROM child AS other
-                                  JOIN blob AS holder ON holder.digest = other.parent
-                                  WHERE other.child = child.child AND other.parent <> old.digest)
-                GROUP BY old.digest HAVING max(own.lastUsed) >= old.lastUsed
-                """, arguments: arguments)
+            db.cachedStatement(
+                sql: """
+                    SELECT old.digest, max(own.lastUsed)
+                    FROM (SELECT digest, lastUsed FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3) AS old
+                    JOIN manifest ON manifest.digest = old.digest AND manifest.isIndex = 0
+                    JOIN child ON child.parent = old.digest
+                    JOIN blob AS own ON own.digest = child.child
+                    WHERE own.lastUsed >= old.lastUsed
+                        AND NOT EXISTS (SELECT 1 FROM child AS other
+                                        JOIN blob AS holder ON holder.digest = other.parent
+                                        WHERE other.child = own.digest AND other.parent <> old.digest)
+                    GROUP BY old.digest
+                    """), arguments: arguments)
         let move = try db.cachedStatement(sql: "UPDATE blob SET lastUsed = ? + 1 WHERE digest = ?")
-        for row in later { try move.execute(arguments: [row[1] as Int64, row[0] as Data]) }
+        for row in later { try move.execute(arguments: [row[1] as Int64, row[0] as Int64]) }
         return !later.isEmpty
     }
 
@@ -116,28 +132,46 @@ extension MetadataDatabase {
         return latest.flatMap { $0 } ?? 0
     }
 
-    /// Forgets these wholly, in one transaction: content, what they are as manifests and referrers, links and tags.
-    func forget(_ digests: [Digest]) async throws(StoreError) {
+    /// Forgets the digest wholly: content, what it is as a manifest and referrer, links and tags.
+    func forget(_ digest: Digest) async throws(StoreError) {
         try await write { db in
-            let statements = try [
-                "DELETE FROM blob WHERE digest = ?", "DELETE FROM manifest WHERE digest = ?",
-                "DELETE FROM child WHERE parent = ?", "DELETE FROM link WHERE digest = ?",
-                "DELETE FROM tag WHERE digest = ?", "DELETE FROM referrer WHERE digest = ?",
-            ].map { try db.cachedStatement(sql: $0) }
-            for digest in digests {
-                for statement in statements { try statement.execute(arguments: [digest.data]) }
-            }
+            if let number = try digest.number(in: db) { try Self.forget([number], in: db) }
+        }
+    }
+
+    /// Forgets these wholly, in one transaction; nothing if the database was begun anew since they were chosen.
+    ///
+    /// - Parameter life: the database's, before they were chosen.
+    func forget(_ rows: [Candidate], chosenIn life: Int) async throws(StoreError) {
+        try await write { db in
+            // A new one is not open before its life has begun, so this is the one that the numbers are of.
+            if self.life == life { try Self.forget(rows.map(\.number), in: db) }
+        }
+    }
+
+    /// Of the writer's connection, in memory: what `forget` is about.
+    static let makeGoing = "CREATE TEMP TABLE going (id INTEGER PRIMARY KEY)"
+
+    /// Table by table: a few statements for all of them, and not for each.
+    private static func forget(_ numbers: [Int64], in db: Database) throws {
+        try db.cachedStatement(sql: "DELETE FROM temp.going").execute()
+        try db.cachedStatement(sql: "INSERT INTO temp.going SELECT value FROM json_each(?)")
+            .execute(arguments: ["[\(numbers.map(String.init).joined(separator: ","))]"])
+        for place in ["blob.digest", "manifest.digest", "child.parent", "link.digest", "tag.digest", "referrer.digest"]
+        {
+            let table = place.prefix { $0 != "." }
+            try db.cachedStatement(sql: "DELETE FROM \(table) WHERE \(place) IN (SELECT id FROM temp.going)").execute()
         }
     }
 
     /// What a pinned manifest names may be here before it (another image's base layer): it is pinned from now on.
-    static func passPinDown(from manifest: Digest, in db: Database) throws {
+    static func passPinDown(from manifest: Int64, in db: Database) throws {
         let pinned = try Int.fetchOne(
-            db.cachedStatement(sql: "SELECT pinned FROM blob WHERE digest = ?"), arguments: [manifest.data])
-        if pinned == 1 { try pinAll(under: manifest.data, in: db) }
+            db.cachedStatement(sql: "SELECT pinned FROM blob WHERE digest = ?"), arguments: [manifest])
+        if pinned == 1 { try pinAll(under: manifest, in: db) }
     }
 
-    private static func pinAll(under root: Data, in db: Database) throws {
+    private static func pinAll(under root: Int64, in db: Database) throws {
         try db.execute(
             sql: """
                 WITH RECURSIVE held (digest) AS (
@@ -154,7 +188,7 @@ extension MetadataDatabase {
                 sql: """
                     SELECT upstream, name, tag, digest FROM tag JOIN repository ON repository.id = tag.repository
                     """)
-            let roots: [Data] = rows.compactMap { row in
+            let roots: [Int64] = rows.compactMap { row in
                 guard let name = RepositoryName(row[1] as String) else { return nil }
                 let repository = Repository(upstream: row[0], name: name)
                 return isPinned(repository, row[2]) ? row[3] : nil
@@ -162,5 +196,13 @@ extension MetadataDatabase {
             try db.execute(sql: "UPDATE blob SET pinned = 0 WHERE pinned = 1")
             for root in roots { try Self.pinAll(under: root, in: db) }
         }
+    }
+}
+
+extension MetadataDatabase.Candidate {
+    /// - Parameter row: number, bytes and size.
+    init?(_ row: Row) {
+        guard let digest = Digest(data: row[1]) else { return nil }
+        self.init(number: row[0], digest: digest, size: row[2])
     }
 }

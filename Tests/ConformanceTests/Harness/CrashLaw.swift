@@ -19,7 +19,8 @@ enum CrashLaw {
         import json, sqlite3, sys
         base = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True, timeout=5)
         print(json.dumps({
-            "blobs": {bytes(d)[1:].hex(): s for d, s in base.execute("SELECT digest, size FROM blob")},
+            "blobs": {bytes(d)[1:].hex(): s for d, s in base.execute(
+                "SELECT bytes, size FROM blob JOIN digest ON digest.id = blob.digest")},
             "partials": [f for f, in base.execute("SELECT file FROM partial")],
             "integrity": base.execute("PRAGMA integrity_check").fetchone()[0]}))
         """
