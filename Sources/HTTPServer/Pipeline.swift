@@ -3,6 +3,7 @@ import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 
 enum Pipeline {
     /// Listens on one event loop; the connections stay on it.
@@ -52,6 +53,12 @@ enum Pipeline {
     private static func configure(_ channel: any Channel, _ table: ConnectionTable) throws {
         let connection = Connection(table: table)
         let decoder = RequestDecoder(connection: connection, headLimit: table.configuration.headLimit)
-        try channel.pipeline.syncOperations.addHandlers([ByteToMessageHandler(decoder), connection])
+        let pipeline = channel.pipeline.syncOperations
+        if let tls = table.configuration.tls, !table.isForOwner {
+            let handler = NIOSSLServerHandler(context: tls.context)
+            try pipeline.addHandler(handler)
+            connection.tls = try pipeline.context(handler: handler)
+        }
+        try pipeline.addHandlers([ByteToMessageHandler(decoder), connection])
     }
 }
