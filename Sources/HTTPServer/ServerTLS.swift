@@ -45,9 +45,11 @@ package struct ServerTLS: Sendable {
         }
         do {
             context = try NIOSSLContext(configuration: configuration)
+        } catch NIOSSLError.failedToLoadPrivateKey {
+            // The certificate was loaded before it, and it was read before that: it does not go with that one.
+            throw .keyOfAnother
         } catch {
-            throw "\(error)".contains("KEY_VALUES_MISMATCH") || "\(error)".contains("KEY_TYPE_MISMATCH")
-                ? .keyOfAnother : .unusable("\(error)")
+            throw .unusable("\(error)")
         }
         let begin = chain.map { Int64($0.notValidBefore) }.max() ?? .min
         validity = begin..<max(begin, chain.map { Int64($0.notValidAfter) }.min() ?? .max)
