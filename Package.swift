@@ -13,6 +13,7 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
@@ -55,7 +56,8 @@ let package = Package(
             name: "Upstream", dependencies: ["OCI", "HTTPSemantics", "CCurl", httpTypes, logging, lifecycle],
             swiftSettings: strict),
         .target(
-            name: "HTTPServer", dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL, httpTypes, logging, lifecycle],
+            name: "HTTPServer",
+            dependencies: [nioCore, nioPosix, nioHTTP1, nioTLS, nioSSL, httpTypes, logging, lifecycle],
             swiftSettings: strict),
 
         // Minds

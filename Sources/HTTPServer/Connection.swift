@@ -335,7 +335,7 @@ extension Connection {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard event as? ChannelEvent == .inputClosed else { return }
+        guard event as? ChannelEvent == .inputClosed else { return tlsTold(event) }
         isInputClosed = true
         if isLingering || (current == nil && queue.isEmpty) { return close() }
         // It may be gone or only have nothing more to say: TCP does not tell. It gets what is under way, but a task

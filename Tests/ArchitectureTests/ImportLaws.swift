@@ -17,7 +17,9 @@ enum Napkin {
             ours: ["OCI", "HTTPSemantics", "CCurl"], others: ["HTTPTypes", "Logging", "ServiceLifecycle"]),
         "HTTPServer": Room(
             ours: [],
-            others: ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "HTTPTypes", "Logging", "ServiceLifecycle"]),
+            others: [
+                "NIOCore", "NIOPosix", "NIOHTTP1", "NIOTLS", "NIOSSL", "HTTPTypes", "Logging", "ServiceLifecycle",
+            ]),
         "PullThrough": Room(ours: ["OCI", "HTTPSemantics", "Store", "Upstream"], others: ["Logging"]),
         "Hosting": Room(ours: ["OCI"], others: []),
         "Frontend": Room(ours: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough"], others: ["HTTPTypes"]),
