@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    @Test func `events and small answers go as they come, on one connection`() async throws {
+    @Test func `one connection asks and is answered again and again`() async throws {
         try await TestServer.run(StubResponder.echo, .secure()) { server in
             let client = try SecureClient(to: server)
             for path in ["/one", "/two"] {
@@ -117,7 +117,7 @@ import Testing
             let told = try await files.session(on: server, "-alpn", "h2,http/1.1")
             #expect(told.contains("ALPN protocol: http/1.1"))
             #expect(told.contains("Verify return code: 0 (ok)"))
-            #expect(told.hasSuffix("GET /") || told.contains("GET /"))
+            #expect(told.contains("HTTP/1.1 200"))
         }
     }
 
