@@ -13,6 +13,8 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -30,6 +32,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -53,7 +56,8 @@ let package = Package(
             name: "Upstream", dependencies: ["OCI", "HTTPSemantics", "CCurl", httpTypes, logging, lifecycle],
             swiftSettings: strict),
         .target(
-            name: "HTTPServer", dependencies: [nioCore, nioPosix, nioHTTP1, httpTypes, logging, lifecycle],
+            name: "HTTPServer",
+            dependencies: [nioCore, nioPosix, nioHTTP1, nioTLS, nioSSL, httpTypes, logging, lifecycle],
             swiftSettings: strict),
 
         // Minds
@@ -106,7 +110,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "wharfTests", dependencies: ["wharf", "OCI", "HTTPSemantics", logging], swiftSettings: strict),
+            name: "wharfTests", dependencies: ["wharf", "OCI", "HTTPSemantics", "TestSupport", logging],
+            swiftSettings: strict),
         .testTarget(
             name: "FuzzTests",
             dependencies: [

@@ -2,7 +2,7 @@
 import NIOCore
 
 /// Asks the body how much can be read, hands that to `sendfile`, and waits for the kernel to take it before it asks
-/// again: a slow client slows nobody, and no byte comes to user space.
+/// again: a slow client slows nobody, and no byte comes to user space, but where TLS has to see it.
 ///
 /// ```
 /// advance ─ nothing to read ─→ waiting for the body ─ its call, or the pace ─→ advance
@@ -24,7 +24,10 @@ final class BodyPump {
 
     /// Each piece costs a call and a turn of the loop; and a stored file may have to be read from the disk while the
     /// whole loop waits.
-    private static let piece: Int64 = 1 << 20
+    private static let clearPiece: Int64 = 1 << 20
+    /// Under TLS a piece is memory as long as the client has not taken it, and for the connection's life that much is
+    /// kept by NIOSSL. Full records (RFC 8446 §5.1), which fill the next power of two but for what is around them.
+    private static let securePiece: Int64 = 3 * 16 << 10
     /// After a piece smaller than this from a body still growing, the next is taken a little later: many small writes
     /// upstream become few here, and the first byte is still sent at once.
     private static let paceBelow: Int64 = 64 << 10
@@ -68,23 +71,32 @@ final class BodyPump {
             }
             return
         }
-        let piece = offset..<min(readable, offset + Self.piece)
+        let most = connection.tls == nil ? Self.clearPiece : Self.securePiece
+        let piece = offset..<min(readable, offset + most)
         // A region past the end of the file would never end: sendfile(2) returns 0, and NIO waits.
         guard let size = body.file.size, piece.upperBound <= size else { return connection.reset(as: .broken) }
-        send(piece, mayGrow: view.ending == nil)
+        let isSmall = Int64(piece.count) < min(Self.paceBelow, most)
+        send(piece, thenWaits: view.ending == nil && isSmall)
     }
 
-    private func send(_ piece: Range<Int64>, mayGrow: Bool) {
-        guard let connection else { return }
+    private func send(_ piece: Range<Int64>, thenWaits: Bool) {
+        guard let connection, let body else { return }
         let length = piece.upperBound - piece.lowerBound
-        let region = FileRegion(
-            fileHandle: handle, readerIndex: Int(piece.lowerBound), endIndex: Int(piece.upperBound))
+        // The only place where it matters: a region in a pipeline with TLS would end the process.
+        guard let data = connection.tls == nil ? region(piece) : connection.read(piece, of: body) else {
+            return connection.reset(as: .broken)
+        }
         isInFlight = true
-        connection.writeBody(.fileRegion(region), length: length, isChunked: isChunked) {
+        connection.writeBody(data, length: length, isChunked: isChunked) {
             self.isInFlight = false
             self.offset = piece.upperBound
-            self.rest(mayGrow && length < Self.paceBelow && self.offset < self.body?.end ?? .max)
+            self.rest(thenWaits && self.offset < self.body?.end ?? .max)
         }
+    }
+
+    private func region(_ piece: Range<Int64>) -> IOData {
+        .fileRegion(
+            FileRegion(fileHandle: handle, readerIndex: Int(piece.lowerBound), endIndex: Int(piece.upperBound)))
     }
 
     private func rest(_ isPaced: Bool) {

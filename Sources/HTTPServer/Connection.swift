@@ -29,9 +29,11 @@ final class Connection: ChannelDuplexHandler {
 
     let table: ConnectionTable
     private(set) var context: ChannelHandlerContext?
+    /// Where TLS is spoken: behind it, towards the network, is what the client's kernel gets. `SecureConnection.swift`.
+    var tls: ChannelHandlerContext?
     private(set) var deadline = NIODeadline.distantFuture
     private(set) var current: Exchange?
-    private var peer = ""
+    private(set) var peer = ""
     private var admission = ConnectionLimits.Admission.dropped
     private var receiving = Receiving.head
     private var queue: [Arrival] = []
@@ -256,7 +258,7 @@ final class Connection: ChannelDuplexHandler {
     /// input is a reset (RFC 9112 §9.6), and that can overtake the response.
     private func leave() {
         guard let context, !isLingering else { return }
-        guard isInputUnread, !isInputClosed else { return context.close(promise: nil) }
+        guard isInputUnread, !isInputClosed else { return close() }
         isLingering = true
         isDeaf = true
         deadline = .now() + table.timeouts.linger
@@ -267,13 +269,20 @@ final class Connection: ChannelDuplexHandler {
         }
     }
 
+    /// Under TLS the client is told first, and has a moment to say the same; what else it says then comes too late.
+    private func close() {
+        isDeaf = true
+        context?.close(promise: nil)
+    }
+
     /// Ends the connection so that no client takes what it has for the whole: by RST.
     func reset(as ending: ResponseEnding) {
         if let exchange = current { end(exchange, ending) }
         queue = []
         isDeaf = true
         setLinger(true)
-        context?.close(promise: nil)
+        // Not through TLS, which would say an honest end first.
+        (tls ?? context)?.close(promise: nil)
     }
 
     /// The server is stopping. What is under way goes on, if it has an end; an idle connection has nothing to wait for.
@@ -285,7 +294,7 @@ final class Connection: ChannelDuplexHandler {
     /// `deadline` has passed.
     func expire(at now: NIODeadline) {
         if isLingering {
-            context?.close(promise: nil)
+            close()
         } else if let exchange = current {
             if let since = output.standsSince { return checkStall(at: now, since: since) }
             // Its side closed, and no answer in sight: a half-closed client is given up, like one that closed whole.
@@ -294,7 +303,7 @@ final class Connection: ChannelDuplexHandler {
         } else if isHeadUnderWay || !awaitsHead {
             refuse(.init("request not received in time", status: .requestTimeout))
         } else {
-            context?.close(promise: nil)
+            close()
         }
     }
 
@@ -318,6 +327,7 @@ extension Connection {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        tls = nil
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -347,9 +357,9 @@ extension Connection {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard event as? ChannelEvent == .inputClosed else { return }
+        guard event as? ChannelEvent == .inputClosed else { return tlsTold(event) }
         isInputClosed = true
-        if isLingering || (current == nil && queue.isEmpty) { return context.close(promise: nil) }
+        if isLingering || (current == nil && queue.isEmpty) { return close() }
         // It may be gone or only have nothing more to say: TCP does not tell. It gets what is under way, but a task
         // nobody may be waiting for is not waited for without end.
         if let current, current.response == nil { deadline = .now() + table.timeouts.header }
@@ -358,6 +368,7 @@ extension Connection {
 
     /// The socket's own. A body under way is ended by RST: `setLinger`.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if tls != nil, tlsFailed(error) { return }
         context.close(promise: nil)
     }
 

@@ -10,6 +10,8 @@ final class ConnectionTable {
     let isForOwner: Bool
     private(set) var configuration: ServerConfiguration
     private(set) var timeouts: Timeouts
+    /// Where bytes of files rest on their way into TLS; one for all connections, since none is left there.
+    var scratch = ByteBuffer()
     let responder: any Responder
     let limits: ConnectionLimits
     let log: (any AccessLog)?

@@ -2,6 +2,7 @@
 import Glibc
 import NIOCore
 import NIOPosix
+import NIOSSL
 
 enum Pipeline {
     /// Listens on one event loop; the connections stay on it.
@@ -49,6 +50,13 @@ enum Pipeline {
 
     /// No decoder, no encoder, no pipelining handler: `Connection` reads, keeps the order, and writes.
     private static func configure(_ channel: any Channel, _ table: ConnectionTable) throws {
-        try channel.pipeline.syncOperations.addHandler(Connection(table: table))
+        let connection = Connection(table: table)
+        let pipeline = channel.pipeline.syncOperations
+        if let tls = table.configuration.tls, !table.isForOwner {
+            let handler = NIOSSLServerHandler(context: tls.context)
+            try pipeline.addHandler(handler)
+            connection.tls = try pipeline.context(handler: handler)
+        }
+        try pipeline.addHandler(connection)
     }
 }

@@ -18,6 +18,8 @@ package struct ServerConfiguration: Sendable {
     package var addresses: [Address]
     /// The path of a socket through which requests come with the administrator's right; the directory is ours alone.
     package var adminSocket: String?
+    /// What is spoken on the addresses, from the next connection on; `nil`: clear text. Never on the admin socket.
+    package var tls: ServerTLS?
     /// Open connections at once, in all and from one client address; further ones are answered 503.
     package var connections = 20_000
     package var connectionsPerAddress = 4_096
@@ -28,7 +30,7 @@ package struct ServerConfiguration: Sendable {
     /// A request body is read and dropped up to so many bytes; behind a longer one the connection is closed.
     package var discardLimit = 64 * 1024
     /// From the first byte of a request (or, for the first one, from the connection's beginning) to the end of its
-    /// head.
+    /// head. The handshake of TLS has as long, too.
     package var headerTimeout: Duration = .seconds(15)
     /// Between two requests of a connection.
     package var idleTimeout: Duration = .seconds(120)

@@ -60,11 +60,11 @@ struct MetadataBenchCommand: AsyncParsableCommand {
     /// - Returns: nil if a signal has ended it.
     private func measure(_ folder: BenchFolder) async throws -> MetadataBench<ContinuousClock>.Figures? {
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
-        let (logger, _, writer) = Log.begin(Configuration.Log(level: .error, format: .text))
-        defer { writer.flush() }
+        let log = Log.begin(Configuration.Log(level: .error, format: .text))
+        defer { log.writer.flush() }
         let isQuiet = json
         let bench = MetadataBench(
-            blobs: blobs, in: folder.path, clock: ContinuousClock(), now: unixMilliseconds, logger: logger)
+            blobs: blobs, in: folder.path, clock: ContinuousClock(), now: unixMilliseconds, logger: log.logger)
         let measuring = Task {
             try await bench.run { if !isQuiet { StandardStreams.say("\($0) …") } }
         }

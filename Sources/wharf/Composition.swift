@@ -54,7 +54,9 @@ struct Composition {
             memos: { cache.directory.memos },
             beforeEnd: { await cache.cease() })
         services = ServiceGroup(
-            configuration: ServiceGroupConfiguration(services: [upkeep, parts.transport, server], logger: logger))
+            configuration: ServiceGroupConfiguration(
+                services: [upkeep, parts.transport, CertificateWatch(reloader: reloader, clock: clock), server],
+                logger: logger))
     }
 
     func run() async throws {
@@ -63,12 +65,12 @@ struct Composition {
         await reloader.serve(by: server)
         let addresses = try await bind()
         if configuration.offline { logger.notice("offline: no upstream is asked") }
-        logger.info(
-            "serving",
-            metadata: [
-                "version": "\(Wharf.version)", "listen": "\(addresses.map { "\($0)" }.joined(separator: ", "))",
-                "data": "\(configuration.data)",
-            ])
+        var facts: Logger.Metadata = [
+            "version": "\(Wharf.version)", "listen": "\(addresses.map { "\($0)" }.joined(separator: ", "))",
+            "data": "\(configuration.data)",
+        ]
+        facts["tls"] = configuration.tls.map { "\($0.certificate.path)" }
+        logger.info("serving", metadata: facts)
         let running = Task { [services] in try await services.run() }
         let obeying = Task { await obey(signals, running) }
         defer { obeying.cancel() }

@@ -162,6 +162,8 @@ package struct Configuration: Sendable {
     package var defaultUpstream = "docker.io"
     /// Who sends it may do more than pull; `nil`: nobody may, over the network.
     package var adminToken: Secret?
+    /// What is spoken on `listen`; `nil`: clear text.
+    package var tls: TLS?
     package var limits = Limits()
     package var drain = Duration.seconds(30)
     package var log = Log()

@@ -21,6 +21,9 @@ extension Configuration {
         keys += upstreamChanges(to: other)
         compare("default-upstream") { $0.defaultUpstream }
         compare("access.admin-token-file") { $0.adminToken }
+        compare("tls.certificate") { $0.tls?.certificate }
+        compare("tls.key") { $0.tls?.key }
+        compare("tls.client-ca") { $0.tls?.clientCA }
         compare("limits.connections") { $0.limits.connections }
         compare("limits.connections-per-address") { $0.limits.connectionsPerAddress }
         compare("limits.header-timeout") { $0.limits.headerTimeout }

@@ -40,14 +40,15 @@ extension Configuration {
         configuration.readServer(&root, overrides)
         configuration.readCache(&root, overrides)
         configuration.readAccess(&root)
+        configuration.readTLS(&root, notes)
         configuration.readUpstreams(&root, overrides, notes)
         Self.readIdle(&root)
         root.finish()
         if let thrown = notes.thrown { throw thrown }
         configuration.origins = notes.origins
-        guard !notes.idle.isEmpty else { return (configuration, []) }
-        let warning = "\(notes.file): known but not acting yet: " + notes.idle.joined(separator: ", ")
-        return (configuration, [warning])
+        guard !notes.idle.isEmpty else { return (configuration, notes.warnings) }
+        let idle = "\(notes.file): known but not acting yet: " + notes.idle.joined(separator: ", ")
+        return (configuration, notes.warnings + [idle])
     }
 
     /// Where the data lies, whatever else the file may say that is wrong.
@@ -113,10 +114,6 @@ extension Configuration {
         for key in ["htpasswd", "allow-networks", "trusted-proxies", "push", "login-listen"] { section.refuse(key) }
         section.refuse("anonymous-pull", unless: "true")
         section.refuse("catalog", unless: "false")
-        section.finish()
-
-        section = root.section("tls")
-        for key in ["certificate", "key", "client-ca"] { section.refuse(key) }
         section.finish()
         root.refuse("hosted")
     }

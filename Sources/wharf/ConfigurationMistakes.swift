@@ -23,6 +23,8 @@ final class ConfigurationNotes {
     private(set) var origins: [String: Origin] = [:]
     /// Keys that were given and that nothing acts on yet.
     private(set) var idle: [String] = []
+    /// What is right and yet will not do what is wanted, a line each.
+    private(set) var warnings: [String] = []
 
     init(file: String) { self.file = file }
 
@@ -44,6 +46,8 @@ final class ConfigurationNotes {
     func given(_ key: String, _ origin: Origin) { origins[key] = origin }
 
     func idle(_ key: String) { idle.append(key) }
+
+    func warn(_ message: String) { warnings.append("\(file): \(Self.line(message))") }
 
     /// What is thrown, if anything is wrong: by line, then what was said on the command line and the environment.
     var thrown: ConfigurationMistakes? {

@@ -1,6 +1,8 @@
 // The configuration read again while the program runs: all of it is taken up, or nothing.
 
 import Frontend
+import Glibc
+import HTTPSemantics
 import HTTPServer
 import Logging
 import PullThrough
@@ -27,13 +29,15 @@ actor Reloader {
     private var current: Configuration
     private let drainNow: Mutex<Duration>
     private var server: HTTPServer?
-    private var last: Task<Reloaded, Never>?
+    private var last: Task<Void, Never>?
+    private var certificates: FileWatch
 
     init(
         _ configuration: Configuration, from source: ConfigurationSource, parts: Parts, access: Access,
         log: LogSettings
     ) {
         current = configuration
+        certificates = FileWatch(configuration.tls?.stamps ?? [])
         drainNow = Mutex(configuration.drain)
         self.source = source
         self.parts = parts
@@ -52,16 +56,26 @@ actor Reloader {
     /// are under way go on, and everything that begins from here on goes by what is configured now.
     @discardableResult
     func reload() async -> Reloaded {
-        let before = last
-        let reloading = Task {
-            _ = await before?.value
-            return await self.turn()
-        }
-        last = reloading
-        return await reloading.value
+        await inTurn { await self.readAll() }
     }
 
-    private func turn() async -> Reloaded {
+    /// Looks whether the files under `tls` have become others, and takes up what they hold: nothing else is read. What
+    /// is wrong with them is logged once, and then what was shown before is shown on.
+    func lookAtCertificates() async {
+        await inTurn { await self.readCertificates() }
+    }
+
+    private func inTurn<Outcome: Sendable>(_ work: @escaping @Sendable () async -> Outcome) async -> Outcome {
+        let before = last
+        let turn = Task {
+            await before?.value
+            return await work()
+        }
+        last = Task { _ = await turn.value }
+        return await turn.value
+    }
+
+    private func readAll() async -> Reloaded {
         do throws(ConfigurationMistakes) {
             let (read, warnings) = try await load()
             for warning in warnings { logger.warning("\(warning)") }
@@ -79,8 +93,35 @@ actor Reloader {
         return try result.get()
     }
 
+    private func readCertificates() async {
+        guard let tls = current.tls else { return }
+        let paths = [tls.certificate.path, tls.key.path] + (tls.clientCA.map { [$0.path] } ?? [])
+        let stamps = await Task.detached { FileStamp.of(paths) }.value
+        guard certificates.hasSettled(stamps) else { return }
+        let result = await Task.detached { Result { () throws(Configuration.TLS.Fault) in try tls.readAgain() } }.value
+        switch result {
+        case .failure(let fault):
+            logger.error("\(fault)")
+            logger.error("the certificate that was read before is shown on")
+        case .success(let renewed):
+            // Touched, and the same: sessions go on.
+            guard renewed != tls else { return }
+            if let warning = renewed.warning(at: Int64(time(nil))) { logger.warning("tls.certificate: \(warning)") }
+            current.tls = renewed
+            server?.reconfigure(ServerConfiguration(current))
+            logger.notice(
+                "certificate renewed",
+                metadata: [
+                    "file": "\(renewed.certificate.path)",
+                    "until": "\(HTTPDate.format(renewed.server.validity.upperBound))",
+                ])
+        }
+    }
+
     private func take(_ read: Configuration) async -> Reloaded {
         var next = read
+        // The same in the same files: sessions go on.
+        if next.tls == current.tls { next.tls = current.tls }
         // Sockets and lock are held from the start to the end.
         (next.listen, next.data) = (current.listen, current.data)
         let restart = current.changes(to: read).filter(Configuration.fixedKeys.contains)
@@ -93,6 +134,7 @@ actor Reloader {
         }
         // Nothing below can be refused any more.
         current = next
+        certificates = FileWatch(read.tls?.stamps ?? [])
         drainNow.withLock { $0 = next.drain }
         log.set(next.log)
         access.reconfigure(adminToken: next.adminToken?.revealed)

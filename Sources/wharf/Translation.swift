@@ -147,6 +147,7 @@ extension ServerConfiguration {
         idleTimeout = configuration.limits.idleTimeout
         clientStallTimeout = configuration.limits.clientStallTimeout
         drain = configuration.drain
+        tls = configuration.tls?.server
         adminSocket = "\(configuration.data)/\(AdminClient.socketName)"
     }
 }

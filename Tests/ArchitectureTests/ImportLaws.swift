@@ -16,7 +16,10 @@ enum Napkin {
         "Upstream": Room(
             ours: ["OCI", "HTTPSemantics", "CCurl"], others: ["HTTPTypes", "Logging", "ServiceLifecycle"]),
         "HTTPServer": Room(
-            ours: [], others: ["NIOCore", "NIOPosix", "NIOHTTP1", "HTTPTypes", "Logging", "ServiceLifecycle"]),
+            ours: [],
+            others: [
+                "NIOCore", "NIOPosix", "NIOHTTP1", "NIOTLS", "NIOSSL", "HTTPTypes", "Logging", "ServiceLifecycle",
+            ]),
         "PullThrough": Room(ours: ["OCI", "HTTPSemantics", "Store", "Upstream"], others: ["Logging"]),
         "Hosting": Room(ours: ["OCI"], others: []),
         "Frontend": Room(ours: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough"], others: ["HTTPTypes"]),
@@ -49,6 +52,8 @@ enum Napkin {
             file.path == "Sources/Store/Blobs/SystemCalls.swift"
         case "COpenSSL":
             file.path == "Sources/OCI/Digester.swift"
+        case "NIOSSL":
+            ["ServerTLS", "SecureConnection", "Pipeline"].map { "Sources/HTTPServer/\($0).swift" }.contains(file.path)
         case "GRDB":
             file.path.hasPrefix("Sources/Store/Metadata/")
         default:

@@ -34,6 +34,7 @@ extension Response {
 }
 
 struct TestServer: Sendable {
+    let server: HTTPServer
     let address: BoundAddress
     let group: ServiceGroup
     let running: Task<Void, any Error>
@@ -47,7 +48,8 @@ struct TestServer: Sendable {
         let address = try #require(try await server.bind().first)
         let group = ServiceGroup(
             configuration: .init(services: [.init(service: server)], gracefulShutdownSignals: [], logger: .quiet))
-        let test = TestServer(address: address, group: group, running: Task { try await group.run() })
+        let test = TestServer(
+            server: server, address: address, group: group, running: Task { try await group.run() })
         let result: Swift.Result<Result, any Error>
         do { result = .success(try await body(test)) } catch { result = .failure(error) }
         await test.stop()

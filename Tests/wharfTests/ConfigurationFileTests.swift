@@ -166,7 +166,6 @@ import Testing
         ("access: {htpasswd: /x}", "access.htpasswd does not act yet"), ("hosted: [a/**]", "hosted does not act yet"),
         ("access: {anonymous-pull: false}", "access.anonymous-pull does not act yet"),
         ("access: {push: [{names: [a]}]}", "access.push does not act yet"), ("access: yes", "access must have keys"),
-        ("tls: {certificate: /x, key: /y}", "tls.certificate does not act yet"),
         ("tls: yes", "tls must have keys"), ("access: {catalog: true}", "access.catalog does not act yet"),
         ("access: {allow-networks: [10.0.0.0/8]}", "access.allow-networks does not act yet"),
         ("access: {login-listen: 0.0.0.0:5001}", "access.login-listen does not act yet"),
