@@ -31,6 +31,8 @@ package struct AccessRecord: Sendable {
     package let id: UInt64
     package let own: [(key: String, value: String)]
     package let ending: ResponseEnding
+    /// Of the event loop that says so.
+    package let lane: Int
 
     init(_ exchange: Exchange, _ ending: ResponseEnding, at now: NIODeadline) {
         let request = exchange.arrival.request
@@ -45,6 +47,7 @@ package struct AccessRecord: Sendable {
         id = request.id
         own = exchange.response?.logged ?? []
         self.ending = ending
+        lane = exchange.lane
     }
 
     /// `client-left`, `broken`, or nil where all was handed over.

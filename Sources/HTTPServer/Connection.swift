@@ -169,7 +169,7 @@ final class Connection: ChannelDuplexHandler {
         guard !isAdvancing else { return }
         isAdvancing = true
         while current == nil, !isLingering, context?.channel.isActive == true, !queue.isEmpty {
-            begin(Exchange(queue.removeFirst()))
+            begin(Exchange(queue.removeFirst(), lane: table.lane))
         }
         isAdvancing = false
         if current == nil, queue.isEmpty { rest() }
@@ -187,6 +187,7 @@ final class Connection: ChannelDuplexHandler {
         }
         var request = arrival.request
         request.isByOwner = table.isForOwner
+        request.lane = table.lane
         if let response = table.responder.ready(request) { return answer(exchange, response) }
 
         deadline = isInputClosed ? .now() + table.timeouts.header : .distantFuture

@@ -17,6 +17,8 @@ final class ConnectionTable {
     let log: (any AccessLog)?
     let logger: Logger
     let waker: Waker
+    /// Among the event loops.
+    let lane: Int
     private let now: @Sendable () -> Int64
     private var connections: [ObjectIdentifier: Connection] = [:]
     private var drained: EventLoopPromise<Void>?
@@ -40,6 +42,7 @@ final class ConnectionTable {
         self.now = now
         timeouts = Timeouts(configuration)
         waker = Waker(id: ObjectIdentifier(loop)) { work in loop.execute(work) }
+        lane = position.index
         nextID = UInt64(position.index)
         idStride = UInt64(position.count)
     }

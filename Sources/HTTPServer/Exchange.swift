@@ -5,6 +5,7 @@ import NIOCore
 /// Lives from the moment a request's turn has come until its response has ended. Confined to its event loop.
 final class Exchange {
     let arrival: Arrival
+    let lane: Int
     /// The task that waits for the response; `nil` if memory answered.
     var task: Task<Void, Never>?
     /// No other request is served on the connection after this one; the response says so.
@@ -13,8 +14,9 @@ final class Exchange {
     private(set) var sent: Int64 = 0
     private var hasEnded = false
 
-    init(_ arrival: Arrival) {
+    init(_ arrival: Arrival, lane: Int) {
         self.arrival = arrival
+        self.lane = lane
     }
 
     /// The response has been decided upon. Its body is kept by whoever sends it, not here.

@@ -33,9 +33,6 @@ enum Pipeline {
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try rest(channel, table.value) }
             }
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(.recvAllocator, value: receive)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try configure(channel, table.value) }
             }
@@ -50,6 +47,10 @@ enum Pipeline {
 
     /// No decoder, no encoder, no pipelining handler: `Connection` reads, keeps the order, and writes.
     private static func configure(_ channel: any Channel, _ table: ConnectionTable) throws {
+        // At once: through the bootstrap each of them costs a new connection a future.
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
+        try channel.syncOptions?.setOption(.recvAllocator, value: receive)
         let connection = Connection(table: table)
         let pipeline = channel.pipeline.syncOperations
         if let tls = table.configuration.tls, !table.isForOwner {

@@ -12,6 +12,8 @@ package struct Request: Sendable {
     package let peer: String
     /// Unique in this process; the `id` of the access log.
     package let id: UInt64
+    /// Which of the event loops it came on, counted from 0: for state that each of them has for itself.
+    package var lane = 0
     /// It came through the admin socket, which only the owner of the data can open.
     package var isByOwner = false
 

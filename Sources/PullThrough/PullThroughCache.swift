@@ -15,6 +15,8 @@ package final class PullThroughCache: Sendable {
     package let statistics: Statistics
     let store: ContentStore
     private let asked: Mutex<Asked>
+    private let editions = Atomic<Int>(0)
+    let uptime: @Sendable () -> Duration
     let now: @Sendable () -> Int64
     let clock: any Clock<Duration>
     let logger: Logger
@@ -53,7 +55,8 @@ package final class PullThroughCache: Sendable {
         clock: any Clock<Duration>, now: @escaping @Sendable () -> Int64,
         jitter: @escaping @Sendable () -> Double = { .random(in: 0..<0.1) }, logger: Logger
     ) {
-        tagMemory = TagMemory(uptime: stopwatch(clock), jitter: jitter)
+        uptime = stopwatch(clock)
+        tagMemory = TagMemory(uptime: uptime, jitter: jitter)
         patience = Patience(uptime: stopwatch(clock))
         events = EventLog(now: now)
         self.store = store
@@ -64,10 +67,14 @@ package final class PullThroughCache: Sendable {
         self.logger = logger
     }
 
+    /// While it is the same, so are the upstreams and what is asked of them. Ask before looking at them.
+    package var edition: Int { editions.load(ordering: .acquiring) }
+
     /// Asks others from now on. What is under way goes on with whom it began; what was learnt of failures and of
     /// absence, and that nothing may be pulled, is void: somebody has just mended something.
     package func reconfigure(directory: UpstreamDirectory, isOffline: Bool) {
         asked.withLock { $0 = Asked(directory: directory, isOffline: isOffline) }
+        editions.add(1, ordering: .releasing)
         for name in directory.names { directory[name]?.registry.pardon() }
         unknowns.forgetAll()
         tagMemory.forgetSetbacks()

@@ -38,11 +38,14 @@ package final class Statistics: Sendable {
     private static let mostRepositories = 10_000
 
     private struct State {
-        var totals: Totals
+        var totals = Totals()
         var byRepository: [Repository: Use] = [:]
     }
 
-    private let state: Mutex<State>
+    /// Of the totals and repositories, one for each event loop that counts: a lock that others want costs more than
+    /// what is counted.
+    private final class Lane: Sendable { let state = Mutex(State()) }
+    private let lanes = (0..<16).map { _ in Lane() }
 
     /// - Parameter saved: what `named` gave in an earlier run.
     package init(saved: [String: Int64] = [:]) {
@@ -51,10 +54,18 @@ package final class Statistics: Sendable {
         totals.toClients = saved["bytes.to_clients"] ?? 0
         totals.asTheyCame = saved["bytes.as_they_came"] ?? 0
         totals.fromUpstream = saved["bytes.from_upstream"] ?? 0
-        state = Mutex(State(totals: totals))
+        lanes[0].state.withLock { $0.totals = totals }
     }
 
-    package var totals: Totals { state.withLock { $0.totals } }
+    package var totals: Totals {
+        lanes.reduce(into: Totals()) { sum, lane in
+            let totals = lane.state.withLock { $0.totals }
+            sum.requests.merge(totals.requests, uniquingKeysWith: +)
+            sum.toClients += totals.toClients
+            sum.asTheyCame += totals.asTheyCame
+            sum.fromUpstream += totals.fromUpstream
+        }
+    }
 
     /// For writing down.
     package var named: [String: Int64] {
@@ -67,27 +78,34 @@ package final class Statistics: Sendable {
         return named
     }
 
-    package func count(_ kind: RequestClass, of repository: Repository?) {
-        state.withLock { state in
+    /// - Parameter lane: of the event loop that says so.
+    package func count(_ kind: RequestClass, of repository: Repository?, lane: Int = 0) {
+        lanes[lane % lanes.count].state.withLock { state in
             state.totals.requests[kind, default: 0] += 1
             if let repository { Self.use(&state, repository) { $0.requests += 1 } }
         }
     }
 
-    /// - Parameter asTheyCame: the request began the fill whose bytes these are.
-    package func sent(_ bytes: Int64, of repository: Repository?, asTheyCame: Bool) {
-        state.withLock { state in
+    /// - Parameters:
+    ///   - asTheyCame: the request began the fill whose bytes these are.
+    ///   - lane: of the event loop that says so.
+    package func sent(_ bytes: Int64, of repository: Repository?, asTheyCame: Bool, lane: Int = 0) {
+        lanes[lane % lanes.count].state.withLock { state in
             state.totals.toClients += bytes
             if asTheyCame { state.totals.asTheyCame += bytes }
             if let repository { Self.use(&state, repository) { $0.bytes += bytes } }
         }
     }
 
-    func received(_ bytes: Int64) { state.withLock { $0.totals.fromUpstream += bytes } }
+    func received(_ bytes: Int64) { lanes[0].state.withLock { $0.totals.fromUpstream += bytes } }
 
     /// The most used, by bytes.
     package func topRepositories(_ count: Int) -> [(repository: Repository, use: Use)] {
-        let all = state.withLock { $0.byRepository }
+        let all = lanes.reduce(into: [Repository: Use]()) { sum, lane in
+            sum.merge(lane.state.withLock { $0.byRepository }) { one, other in
+                Use(requests: one.requests + other.requests, bytes: one.bytes + other.bytes)
+            }
+        }
         return all.sorted { ($0.value.bytes, $0.value.requests) > ($1.value.bytes, $1.value.requests) }
             .prefix(count).map { ($0.key, $0.value) }
     }

@@ -151,6 +151,14 @@ extension TagPull {
         policy.isImmutable || known?.age.map { $0 < policy.freshFor } == true
     }
 
+    /// How much longer it is served without asking; nil where that is not for being fresh.
+    var freshFor: Duration? {
+        if policy.isImmutable { return .seconds(60) }
+        guard let known, let age = known.age else { return nil }
+        let left = policy.freshFor - Int64(Double(policy.freshFor) * known.jitter) - age
+        return left > 0 ? .milliseconds(left) : nil
+    }
+
     /// Seconds since the upstream confirmed it, as far as the clocks can say.
     fileprivate var age: Int64 { (known?.age ?? 0) / 1000 }
 }

@@ -56,9 +56,6 @@ package struct UpstreamDirectory: Sendable {
         }
     }
 
-    /// One directory and its copies: what was learnt from another may not hold.
-    package final class Edition: Sendable {}
-    package let edition = Edition()
     /// In the configuration's order.
     package let names: [String]
     private let entries: [String: Entry]

@@ -47,8 +47,12 @@ package final class HotSet: Sendable {
     package struct Mark: Sendable { fileprivate let value: UInt64 }
 
     private let state = Mutex(State())
+    private let removals = Atomic<UInt64>(0)
 
     package init() {}
+
+    /// While it is the same nothing of what was found here has gone. Ask before looking.
+    package var changes: UInt64 { removals.load(ordering: .acquiring) }
 
     package func manifest(_ digest: Digest, in repository: Repository) -> ManifestContent? {
         state.withLock { state in
@@ -99,6 +103,7 @@ package final class HotSet: Sendable {
     }
 
     func drop(_ digest: Digest) {
+        defer { removals.add(1, ordering: .releasing) }
         state.withLock { state in
             state.entries[digest] = nil
             state.files[digest] = nil
@@ -106,6 +111,7 @@ package final class HotSet: Sendable {
     }
 
     func drop(_ tag: Tag, of repository: Repository) {
+        defer { removals.add(1, ordering: .releasing) }
         state.withLock { state in
             state.mark += 1
             state.tags[TagKey(repository: repository, tag: tag)] = nil
@@ -113,6 +119,7 @@ package final class HotSet: Sendable {
     }
 
     func dropAll() {
+        defer { removals.add(1, ordering: .releasing) }
         state.withLock { $0 = State(mark: $0.mark + 1, stays: $0.stays) }
     }
 }

@@ -58,7 +58,7 @@ struct LineAccessLog: AccessLog {
         for (key, value) in record.own { line.add(key, value) }
         if let ended = record.ended { line.add("ended", ended) }
         line.end()
-        writer.write(line.bytes, canWait: true)
+        writer.write(line.bytes, canWait: true, lane: record.lane)
     }
 }
 

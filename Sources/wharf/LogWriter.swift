@@ -7,7 +7,7 @@ import Synchronization
 /// Lines wait in memory, up to a bound; beyond it they are dropped, and how many is said once there is room again. What
 /// has come together is written together.
 final class LogWriter: Sendable {
-    /// Bytes that may wait.
+    /// Bytes that may wait on each lane.
     static let bound = 1 << 20
     /// How long a line may wait for others that came just after it, and how many bytes do not.
     private static let pause = DispatchTimeInterval.milliseconds(20)
@@ -27,15 +27,19 @@ final class LogWriter: Sendable {
 
     private let descriptor: CInt
     private let thread = DispatchQueue(label: "wharf.log")
-    private let backlog = Mutex(Backlog())
+    /// One for each event loop that says something: a lock that others want costs more than a line.
+    private final class Lane: Sendable { let backlog = Mutex(Backlog()) }
+    private let lanes = (0..<16).map { _ in Lane() }
 
     init(to descriptor: CInt) { self.descriptor = descriptor }
 
     /// Takes a line with its end; never waits.
     ///
-    /// - Parameter canWait: a little, for more of its kind; else it is written at once.
-    func write(_ line: [UInt8], canWait: Bool = false) {
-        let (comes, isUrgent) = backlog.withLock { backlog in
+    /// - Parameters:
+    ///   - canWait: a little, for more of its kind; else it is written at once.
+    ///   - lane: of the event loop that says it.
+    func write(_ line: [UInt8], canWait: Bool = false, lane: Int = 0) {
+        let (comes, isUrgent) = lanes[lane % lanes.count].backlog.withLock { backlog in
             guard backlog.lines.count + backlog.taken + line.count <= Self.bound else {
                 backlog.dropped += 1
                 return (false, false)
@@ -49,7 +53,7 @@ final class LogWriter: Sendable {
         }
         guard comes else { return }
         let pause = isUrgent ? .nanoseconds(0) : Self.pause
-        thread.asyncAfter(deadline: .now() + pause) { self.pass() }
+        thread.asyncAfter(deadline: .now() + pause) { self.pass(lane) }
     }
 
     /// Waits until all that was taken is written: before the program ends. Where nobody reads, two seconds are enough:
@@ -57,21 +61,21 @@ final class LogWriter: Sendable {
     func flush() {
         let done = DispatchSemaphore(value: 0)
         thread.async {
-            self.pass()
+            for lane in self.lanes.indices { self.pass(lane) }
             done.signal()
         }
         _ = done.wait(timeout: .now() + 2)
     }
 
-    private func pass() {
-        let lines = backlog.withLock { backlog in
+    private func pass(_ lane: Int) {
+        let lines = lanes[lane % lanes.count].backlog.withLock { backlog in
             (backlog.isAwaited, backlog.isUrgent) = (false, false)
             backlog.taken = backlog.lines.count
             defer { backlog.lines = [] }
             return backlog.lines
         }
         lines.withUnsafeBytes(put)
-        let dropped = backlog.withLock { backlog in
+        let dropped = lanes[lane % lanes.count].backlog.withLock { backlog in
             backlog.taken = 0
             defer { backlog.dropped = 0 }
             return backlog.dropped

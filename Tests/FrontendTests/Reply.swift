@@ -26,7 +26,13 @@ struct Reply: Sendable {
     /// The server's own framing for `Content-Length`, what the responder said for all others.
     subscript(_ name: String) -> String? {
         if name == "Content-Length" { return length.map { "\($0)" } }
-        return HTTPField.Name(name).flatMap { response.fields[$0] }
+        return HTTPField.Name(name).flatMap { response.fields[$0] } ?? prepared(name)
+    }
+
+    /// Of a head that was made before.
+    private func prepared(_ name: String) -> String? {
+        let lines = response.prepared.map { String(decoding: $0.bytes, as: UTF8.self).components(separatedBy: "\r\n") }
+        return lines?.first { $0.hasPrefix("\(name): ") }.map { String($0.dropFirst(name.count + 2)) }
     }
 
     var cacheStatus: String? { self["Cache-Status"] }

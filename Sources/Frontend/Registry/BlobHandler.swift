@@ -33,7 +33,7 @@ struct BlobHandler: Sendable {
         guard let answer = cache.blobAtOnce(digest, in: repository, range: reading(field, condition, digest))
         else { return nil }
         // No descriptor is left: who waits may get one.
-        return try? response(to: answer, digest, in: repository)
+        return try? response(to: answer, digest, in: repository, lane: request.lane)
     }
 
     /// An answer without a body.
@@ -59,11 +59,11 @@ struct BlobHandler: Sendable {
     ) async throws(Refusal) -> Response {
         let (field, condition) = (request.fields[.range], request.fields[.ifRange])
         let answer = try await cache.blob(digest, in: repository, range: reading(field, condition, digest))
-        return try response(to: answer, digest, in: repository)
+        return try response(to: answer, digest, in: repository, lane: request.lane)
     }
 
     private func response(
-        to answer: BlobAnswer, _ digest: Digest, in repository: Repository
+        to answer: BlobAnswer, _ digest: Digest, in repository: Repository, lane: Int
     ) throws(Refusal) -> Response {
         var fields = fields(of: digest, answer.status)
         switch answer.content {  // RFC 9110 §14.2, §13.1.5
@@ -71,10 +71,10 @@ struct BlobHandler: Sendable {
             fields[.contentRange] = "\(ContentRange(range, size: reader.size))"
             // What only passes is never verified from the middle on: its client has the rest, and checks it.
             let isPiece = !isOpenEnded || reader.isPassing && range.lowerBound > 0
-            return try response(.partialContent, fields, answer, reader, range, isPiece: isPiece, repository)
+            return try response(.partialContent, fields, answer, reader, range, isPiece: isPiece, repository, lane)
         case .bytes(let reader, _):
             let range = 0..<(reader.size ?? .max)
-            return try response(.ok, fields, answer, reader, range, isPiece: false, repository)
+            return try response(.ok, fields, answer, reader, range, isPiece: false, repository, lane)
         case .unsatisfiable(let size):
             cache.statistics.count(answer.status.requestClass, of: repository)
             fields[.contentRange] = ContentRange.unsatisfied(size)
@@ -102,7 +102,7 @@ struct BlobHandler: Sendable {
 
     private func response(
         _ status: HTTPResponse.Status, _ fields: HTTPFields, _ answer: BlobAnswer, _ reader: BlobReader,
-        _ range: Range<Int64>, isPiece: Bool, _ repository: Repository
+        _ range: Range<Int64>, isPiece: Bool, _ repository: Repository, _ lane: Int
     ) throws(Refusal) -> Response {
         let file: OpenFile
         do throws(PullThroughError) {
@@ -118,7 +118,8 @@ struct BlobHandler: Sendable {
             return FileView(available: available, ending: ending.map(FileView.Ending.init))
         }
         let observer = TrafficObserver(
-            statistics: cache.statistics, repository: repository, asTheyCame: answer.beganFill, reader: reader)
+            statistics: cache.statistics, repository: repository, asTheyCame: answer.beganFill, reader: reader,
+            lane: lane)
         return Response(
             status: status, fields: fields, body: .file(body), observer: observer,
             logged: isPiece && reader.isInFlight ? [(key: "verified", value: "false")] : [])
@@ -140,8 +141,10 @@ struct TrafficObserver: ResponseObserver {
     let asTheyCame: Bool
     /// Held while its bytes go out, so that the fill knows its followers.
     let reader: BlobReader?
+    /// Of the event loop it goes out on.
+    let lane: Int
 
-    func sent(_ bytes: Int64) { statistics.sent(bytes, of: repository, asTheyCame: asTheyCame) }
+    func sent(_ bytes: Int64) { statistics.sent(bytes, of: repository, asTheyCame: asTheyCame, lane: lane) }
     func ended(_ ending: ResponseEnding) { if ending == .broken { reader?.broke() } }
 }
 

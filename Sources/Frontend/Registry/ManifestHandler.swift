@@ -28,12 +28,15 @@ struct ManifestHandler: Sendable {
     }
 
     /// The same, with a head that was made for it before.
-    func response(_ answer: ManifestAnswer, _ head: PreparedHead, _ target: KnownTarget) -> Response {
-        cache.statistics.count(.hit, of: target.repository)
+    func response(
+        _ answer: ManifestAnswer, _ head: PreparedHead, _ target: KnownTarget, lane: Int
+    ) -> Response {
+        cache.statistics.count(.hit, of: target.repository, lane: lane)
         return Response(
             head, fields: [.age: "\(answer.age)"], body: .bytes(answer.content.bytes),
             observer: TrafficObserver(
-                statistics: cache.statistics, repository: target.repository, asTheyCame: false, reader: nil))
+                statistics: cache.statistics, repository: target.repository, asTheyCame: false, reader: nil,
+                lane: lane))
     }
 
     /// RFC 9111 §5.2.1.4, for who holds the admin token: at everybody's word it would be a way to spend what an
@@ -65,7 +68,7 @@ struct ManifestHandler: Sendable {
         // Counted like a blob's; a manifest just fetched goes out as it came.
         let observer = TrafficObserver(
             statistics: cache.statistics, repository: repository,
-            asTheyCame: answer.status.requestClass == .miss, reader: nil)
+            asTheyCame: answer.status.requestClass == .miss, reader: nil, lane: request.lane)
         return Response(status: .ok, fields: fields, body: .bytes(content.bytes), observer: observer)
     }
 

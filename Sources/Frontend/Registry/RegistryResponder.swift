@@ -37,18 +37,19 @@ struct RegistryResponder: Sendable {
     func ready(_ request: Request) -> Response? {
         // Who forwards must be looked at, and who wants the upstream asked may have the right to.
         guard !request.fields.contains(.via), !request.fields.contains(.cacheControl) else { return nil }
-        let directory = cache.directory
-        guard let target = known.target(of: request, in: directory) ?? learn(request, directory) else { return nil }
+        let edition = cache.edition
+        guard let target = known.target(of: request, edition: edition) ?? learn(request, edition) else { return nil }
         switch target.endpoint {
         case .manifest(_, let reference):
-            guard let answer = cache.manifestAtOnce(reference, in: target.repository) else { return nil }
-            if let head = target.head(for: answer), !request.fields.contains(.ifNoneMatch) {
-                return manifests.response(answer, head, target)
+            let isConditional = request.fields.contains(.ifNoneMatch)
+            if !isConditional, let (standing, head) = target.hit, let answer = cache.answer(standing) {
+                cache.used(answer.content, last: target.lastUse)
+                return manifests.response(answer, head, target, lane: request.lane)
             }
+            guard let (answer, standing) = cache.manifestAtOnce(reference, in: target.repository) else { return nil }
+            cache.used(answer.content, last: target.lastUse)
             let response = finished(manifests.ready(request, answer, target.repository), target)
-            if response.status == .ok, answer.isPlain {
-                known.keep(target.prepared(response, of: answer.content), of: request)
-            }
+            if !isConditional, let standing { known.keep(target.with(standing, response), of: request) }
             return response
         case .blob(_, let digest):
             return blobs.ready(request, digest, in: target.repository).map { finished($0, target) }
@@ -56,12 +57,12 @@ struct RegistryResponder: Sendable {
         }
     }
 
-    private func learn(_ request: Request, _ directory: UpstreamDirectory) -> KnownTarget? {
+    private func learn(_ request: Request, _ edition: Int) -> KnownTarget? {
         let (namespace, host) = (request.namespace, request.fields[.host])
         guard let endpoint = try? Endpoint(path: request.path), let name = endpoint.repositoryName, endpoint.isPull,
-            case .upstream(let repository)? = try? directory.route(name, namespace: namespace, ownHost: host)
+            case .upstream(let repository)? = try? cache.directory.route(name, namespace: namespace, ownHost: host)
         else { return nil }
-        let target = KnownTarget(endpoint, repository, isNamespaced: namespace != nil, directory.edition)
+        let target = KnownTarget(endpoint, repository, isNamespaced: namespace != nil, edition: edition)
         // What `ns` means depends on who is asked only where it is this mirror's own name.
         if namespace == nil || namespace != host { known.keep(target, of: request) }
         return target
