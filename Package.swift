@@ -57,7 +57,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "HTTPServer",
-            dependencies: [nioCore, nioPosix, nioHTTP1, nioTLS, nioSSL, httpTypes, logging, lifecycle],
+            dependencies: [nioCore, nioPosix, nioTLS, nioSSL, httpTypes, logging, lifecycle],
             swiftSettings: strict),
 
         // Minds
@@ -95,7 +95,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
-            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioHTTP1, httpTypes, logging, lifecycle],
+            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, httpTypes, logging, lifecycle],
             swiftSettings: strict),
         .testTarget(
             name: "PullThroughTests",

@@ -18,7 +18,7 @@ enum Napkin {
         "HTTPServer": Room(
             ours: [],
             others: [
-                "NIOCore", "NIOPosix", "NIOHTTP1", "NIOTLS", "NIOSSL", "HTTPTypes", "Logging", "ServiceLifecycle",
+                "NIOCore", "NIOPosix", "NIOTLS", "NIOSSL", "HTTPTypes", "Logging", "ServiceLifecycle",
             ]),
         "PullThrough": Room(ours: ["OCI", "HTTPSemantics", "Store", "Upstream"], others: ["Logging"]),
         "Hosting": Room(ours: ["OCI"], others: []),
