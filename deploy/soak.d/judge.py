@@ -94,7 +94,8 @@ def judge_samples(samples, size, row):
         rest = [sample for sample in life if sample["idle"]]
         if not rest:
             continue
-        for kind, law in (("clients", 1), ("content", 0), ("upstream", 64)):
+        # Blobs that are asked for again keep their files open, 64 at most.
+        for kind, law in (("clients", 1), ("content", 64), ("upstream", 64)):
             top = max(sample[kind] for sample in rest)
             row(f"descriptors, idle, {kind}, {span}", top, top <= law, f"≤ {law}")
         others = [sample["other"] for sample in rest]
