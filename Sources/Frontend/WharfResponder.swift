@@ -39,11 +39,12 @@ package struct WharfResponder: Responder {
     }
 
     package func ready(_ request: Request) -> Response? {
+        if let target = registry.known(request) { return registry.ready(request, target) }
         guard request.isRead else { return nil }
         switch request.path {
         case "/v2/", "/v2": return marked(registry.version())
         case "/livez": return marked(health.live())
-        case let path where path.utf8.starts(with: "/v2/".utf8): return registry.ready(request)
+        case let path where path.utf8.starts(with: "/v2/".utf8): return registry.ready(request).map(marked)
         default: return nil
         }
     }

@@ -3,7 +3,7 @@ import HTTPTypes
 import NIOCore
 
 /// Where records go. Called on the connections' event loops, once a request: be quick, never block.
-package protocol AccessLog: Sendable {
+package protocol AccessLog: AnyObject, Sendable {
     /// Whether anybody wants them.
     var isOn: Bool { get }
     func write(_ record: AccessRecord)
@@ -17,38 +17,34 @@ package struct AccessRecord: Sendable {
     /// What the line's message is.
     package static let message = "request"
 
-    /// "-" for what could not be read.
-    package let method: String
-    package let path: String
+    private let request: Request
     /// 499, as nginx has it: the client left before there was an answer.
     package let status: Int
     /// Of the body, handed to the kernel.
     package let bytes: Int64
     package let microseconds: Int64
-    package let client: String
-    package let agent: String
     package let cache: String
-    package let id: UInt64
     package let own: [(key: String, value: String)]
     package let ending: ResponseEnding
-    /// Of the event loop that says so.
-    package let lane: Int
 
     init(_ exchange: Exchange, _ ending: ResponseEnding, at now: NIODeadline) {
-        let request = exchange.arrival.request
-        method = request.path == "-" ? "-" : request.method.rawValue
-        path = request.queryValue("ns").map { "\(request.path)?ns=\($0)" } ?? request.path
-        status = exchange.response?.status.code ?? 499
+        request = exchange.arrival.request
+        status = exchange.status ?? 499
         bytes = exchange.sent
         microseconds = (now - exchange.arrival.began).nanoseconds / 1000
-        client = request.peer
-        agent = request.fields[.userAgent] ?? "-"
-        cache = exchange.response?.cacheStatus ?? "-"
-        id = request.id
-        own = exchange.response?.logged ?? []
+        cache = exchange.cacheStatus ?? "-"
+        own = exchange.logged
         self.ending = ending
-        lane = exchange.lane
     }
+
+    /// "-" for what could not be read, as is the path.
+    package var method: String { request.path == "-" ? "-" : request.method.rawValue }
+    package var path: String { request.head.loggedPath }
+    package var client: String { request.peer }
+    package var agent: String { request.head.agent }
+    package var id: UInt64 { request.id }
+    /// Of the event loop that says so.
+    package var lane: Int { request.lane }
 
     /// `client-left`, `broken`, or nil where all was handed over.
     package var ended: String? {
@@ -58,10 +54,4 @@ package struct AccessRecord: Sendable {
         case .broken: "broken"
         }
     }
-}
-
-extension Response {
-    private static let cacheStatusName = HTTPField.Name("Cache-Status")
-
-    fileprivate var cacheStatus: String? { prepared?.cacheStatus ?? Self.cacheStatusName.flatMap { fields[$0] } }
 }

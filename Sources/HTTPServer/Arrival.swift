@@ -1,164 +1,17 @@
-// A request's head as it arrived, judged: what may be asked of the responder, and what is refused at the door.
-import HTTPTypes
+// A request as it came in on a connection: what its head says, from whom, and since when.
 import NIOCore
 
 struct Arrival {
     let request: Request
     let began: NIODeadline
-    /// Answered with this, without asking the responder; the connection ends with it.
-    let refusal: Response?
-    let isHTTP10: Bool
-    /// Whether the client wants, and we can serve, another request on this connection.
+    /// Whether the connection may serve another request behind this one.
     var isPersistent: Bool
-    /// RFC 9110 §10.1.1: the client waits for a 100 before it sends the body.
-    let expectsContinue: Bool
-    /// The announced length of the body in bytes; `nil` if chunked.
-    let bodyLength: Int64?
 
-    /// Judges a head; what is wrong with it becomes its refusal.
-    init(_ head: RequestHead, peer: String, id: UInt64, began: NIODeadline) {
-        do throws(Refusal) {
-            self = try Self.judge(head, peer: peer, id: id, began: began)
-        } catch {
-            self.init(refusal: error, peer: peer, id: id, began: began)
-        }
-    }
-
-    /// A request that could not be read, or not be taken.
-    init(refusal: Refusal, peer: String, id: UInt64, began: NIODeadline) {
-        self.init(
-            request: Request(method: .get, path: "-", peer: peer, id: id), began: began,
-            refusal: .plain(refusal.status, refusal.reason, retryAfter: refusal.retryAfter),
-            isHTTP10: false, isPersistent: false, expectsContinue: false, bodyLength: 0)
-    }
-
-    private init(
-        request: Request, began: NIODeadline, refusal: Response?, isHTTP10: Bool, isPersistent: Bool,
-        expectsContinue: Bool, bodyLength: Int64?
-    ) {
+    init(_ request: Request, began: NIODeadline) {
         self.request = request
         self.began = began
-        self.refusal = refusal
-        self.isHTTP10 = isHTTP10
-        self.isPersistent = isPersistent
-        self.expectsContinue = expectsContinue
-        self.bodyLength = bodyLength
+        isPersistent = request.head.isPersistent
     }
 
-    private static func judge(
-        _ head: RequestHead, peer: String, id: UInt64, began: NIODeadline
-    ) throws(Refusal) -> Arrival {
-        let (fields, isHTTP10) = (head.fields, head.isHTTP10)
-        let (path, query) = try target(head)
-        let bodyLength = try framing(fields, isHTTP10: isHTTP10)
-        try checkHost(fields, isHTTP10: isHTTP10)
-        return Arrival(
-            request: Request(method: head.method, path: path, query: query, fields: fields, peer: peer, id: id),
-            began: began, refusal: nil, isHTTP10: isHTTP10,
-            // What follows an upgrade, or a CONNECT, may be another protocol; and we never upgrade.
-            isPersistent: isKeptAlive(fields, isHTTP10: isHTTP10) && !fields.contains(.upgrade)
-                && head.method != .connect,
-            expectsContinue: try expectation(fields, isHTTP10: isHTTP10), bodyLength: bodyLength)
-    }
-
-    struct Refusal: Error {
-        var status: HTTPResponse.Status
-        var reason: String
-        var retryAfter: Int?
-
-        init(_ reason: String, status: HTTPResponse.Status = .badRequest, retryAfter: Int? = nil) {
-            self.status = status
-            self.reason = reason
-            self.retryAfter = retryAfter
-        }
-    }
-
-    /// RFC 9112 §9.3.
-    private static func isKeptAlive(_ fields: RequestFields, isHTTP10: Bool) -> Bool {
-        let options = fields[.connection]?.lowercased().split { $0 == "," || $0 == " " || $0 == "\t" } ?? []
-        return isHTTP10 ? options.contains("keep-alive") && !options.contains("close") : !options.contains("close")
-    }
-
-    /// RFC 9112 §3.2: origin-form, absolute-form (of which the path counts), or `*` for OPTIONS.
-    private static func target(_ head: RequestHead) throws(Refusal) -> (path: String, query: String?) {
-        var target = Substring(head.target)
-        if target.utf8.first != UInt8(ascii: "/") {
-            if head.target == "*", head.method == .options { return ("*", nil) }
-            let scheme = target.prefix { $0 != ":" }
-            guard ["http", "https"].contains(scheme.lowercased()), target.dropFirst(scheme.count).hasPrefix("://")
-            else {
-                throw Refusal("malformed request target")
-            }
-            target = target.dropFirst(scheme.count + 3).drop { $0 != "/" && $0 != "?" }
-        }
-        guard let mark = target.utf8.firstIndex(of: UInt8(ascii: "?")) else {
-            return (target.isEmpty ? "/" : String(target), nil)
-        }
-        let path = target[..<mark]
-        return (path.isEmpty ? "/" : String(path), String(target[target.utf8.index(after: mark)...]))
-    }
-
-    /// RFC 9112 §6.1, §6.3: whatever two readers could understand differently is refused.
-    private static func framing(_ fields: RequestFields, isHTTP10: Bool) throws(Refusal) -> Int64? {
-        let lengths = fields[values: .contentLength]
-        let codings = fields[values: .transferEncoding]
-        guard codings.isEmpty else {
-            guard lengths.isEmpty else { throw Refusal("both Content-Length and Transfer-Encoding") }
-            guard !isHTTP10 else { throw Refusal("Transfer-Encoding in HTTP/1.0") }
-            let names = codings.joined(separator: ",").lowercased().split { ", \t".contains($0) }
-            if names == ["chunked"] { return nil }
-            // Where it is not the last, or not once, nobody can say where the body ends.
-            guard !names.dropLast().contains("chunked") else { throw Refusal("chunked is not the last coding") }
-            throw Refusal("transfer coding not understood", status: .notImplemented)
-        }
-        guard let first = lengths.first else { return 0 }
-        guard lengths.count == 1, first.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int64(first)
-        else {
-            throw Refusal("malformed Content-Length")
-        }
-        return length
-    }
-
-    /// HTTPTypes keeps its own for itself.
-    private static let hostName = HTTPField.Name("Host")
-
-    /// RFC 9112 §3.2: HTTP/1.1 has exactly one Host, and it looks like one.
-    private static func checkHost(_ fields: RequestFields, isHTTP10: Bool) throws(Refusal) {
-        let hosts = hostName.map { fields[values: $0] } ?? []
-        guard hosts.count == 1 || (isHTTP10 && hosts.isEmpty) else {
-            throw Refusal(hosts.isEmpty ? "missing Host" : "more than one Host")
-        }
-        guard hosts.first?.utf8.allSatisfy(mayBeInHost) != false else { throw Refusal("malformed Host") }
-    }
-
-    private static func mayBeInHost(_ byte: UInt8) -> Bool {
-        switch byte {
-        case 0...0x20, 0x7f, UInt8(ascii: "/"), UInt8(ascii: "\\"), UInt8(ascii: "?"), UInt8(ascii: "#"),
-            UInt8(ascii: "@"), UInt8(ascii: ","), UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"):
-            false
-        default: true
-        }
-    }
-
-    private static func expectation(_ fields: RequestFields, isHTTP10: Bool) throws(Refusal) -> Bool {
-        guard !isHTTP10, let expectation = fields[.expect] else { return false }
-        guard expectation.lowercased() == "100-continue" else {
-            throw Refusal("expectation not understood", status: .expectationFailed)
-        }
-        return true
-    }
-}
-
-extension Arrival.Refusal {
-    /// What cannot be read.
-    init(_ fault: any Error) {
-        switch fault {
-        case HeadMeter.Fault.requestLineTooLong: self.init("request line too long", status: .uriTooLong)
-        case HeadMeter.Fault.fieldsTooLarge, RequestHead.Fault.tooManyFields, RequestBody.Fault.trailersTooLarge:
-            self.init("header fields too large", status: .requestHeaderFieldsTooLarge)
-        case RequestHead.Fault.versionNotSupported:
-            self.init("only versions 1.0 and 1.1 are spoken here", status: .httpVersionNotSupported)
-        default: self.init("malformed request")
-        }
-    }
+    var head: KnownHead { request.head }
 }

@@ -6,7 +6,8 @@ import NIOCore
 ///
 /// ```
 /// advance ─ nothing to read ─→ waiting for the body ─ its call, or the pace ─→ advance
-///    └───── a piece ─→ in flight ─ taken ─→ advance
+///    ├───── a piece, taken at once ─→ advance, or waiting for the loop's next turn
+///    └───── a piece, or its rest ─→ in flight ─ taken ─→ advance
 ///    └───── at the end ─→ finished          └ failed ─→ stopped by the connection, which is gone
 ///    └───── broken, or shorter than promised ─→ the connection is reset
 /// ```
@@ -21,6 +22,7 @@ final class BodyPump {
     private var connection: Connection?
     private var isInFlight = false
     private var isWaiting = false
+    private var isAdvancing = false
 
     /// Each piece costs a call and a turn of the loop; and a stored file may have to be read from the disk while the
     /// whole loop waits.
@@ -32,6 +34,8 @@ final class BodyPump {
     /// upstream become few here, and the first byte is still sent at once.
     private static let paceBelow: Int64 = 64 << 10
     private static let pace = TimeAmount.milliseconds(5)
+    /// What a client may take in one turn of the loop, which has others.
+    private static let turn: Int64 = 8 << 20
 
     init(_ body: FileBody, isChunked: Bool, connection: Connection) {
         self.body = body
@@ -54,44 +58,57 @@ final class BodyPump {
         body = nil
     }
 
+    /// A loop, not a recursion: the kernel may take one piece after another.
     private func advance() {
-        guard let connection, let body, !isInFlight, !isWaiting else { return }
-        if let end = body.end, offset >= end { return finish() }
+        guard !isAdvancing else { return }
+        isAdvancing = true
+        defer { isAdvancing = false }
+        let first = offset
+        while let connection, let body, !isInFlight, !isWaiting {
+            if let end = body.end, offset >= end { return finish() }
+            if offset - first >= Self.turn { return rest(for: .zero) }
 
-        let me = NIOLoopBound(self, eventLoop: connection.table.loop)
-        let view = body.view(offset, offset + 1, connection.table.waker) { me.value.resume() }
-        if view.ending == .broken { return connection.reset(as: .broken) }
+            let me = NIOLoopBound(self, eventLoop: connection.table.loop)
+            let view = body.view(offset, offset + 1, connection.table.waker) { me.value.resume() }
+            if view.ending == .broken { return connection.reset(as: .broken) }
 
-        let readable = min(view.available, body.end ?? .max)
-        guard offset < readable else {
-            switch view.ending {
-            case nil: isWaiting = true
-            case .complete where body.end == nil: finish()
-            case .complete, .broken: connection.reset(as: .broken)
+            let readable = min(view.available, body.end ?? .max)
+            guard offset < readable else {
+                switch view.ending {
+                case nil: isWaiting = true
+                case .complete where body.end == nil: finish()
+                case .complete, .broken: connection.reset(as: .broken)
+                }
+                return
             }
-            return
+            let most = connection.tls == nil ? Self.clearPiece : Self.securePiece
+            let piece = offset..<min(readable, offset + most)
+            // A region past the end of the file would never end: sendfile(2) returns 0, and NIO waits.
+            guard let size = body.file.size, piece.upperBound <= size else { return connection.reset(as: .broken) }
+            let isSmall = Int64(piece.count) < min(Self.paceBelow, most)
+            send(piece, of: body, on: connection, thenWaits: view.ending == nil && isSmall)
         }
-        let most = connection.tls == nil ? Self.clearPiece : Self.securePiece
-        let piece = offset..<min(readable, offset + most)
-        // A region past the end of the file would never end: sendfile(2) returns 0, and NIO waits.
-        guard let size = body.file.size, piece.upperBound <= size else { return connection.reset(as: .broken) }
-        let isSmall = Int64(piece.count) < min(Self.paceBelow, most)
-        send(piece, thenWaits: view.ending == nil && isSmall)
     }
 
-    private func send(_ piece: Range<Int64>, thenWaits: Bool) {
-        guard let connection, let body else { return }
-        let length = piece.upperBound - piece.lowerBound
+    private func send(_ piece: Range<Int64>, of body: FileBody, on connection: Connection, thenWaits: Bool) {
+        if !isChunked { offset += connection.sendAtOnce(piece, of: body.file) }
+        guard offset < piece.upperBound else { return sent(to: piece.upperBound, thenWaits) }
+        let left = offset..<piece.upperBound
         // The only place where it matters: a region in a pipeline with TLS would end the process.
-        guard let data = connection.tls == nil ? region(piece) : connection.read(piece, of: body) else {
+        guard let data = connection.tls == nil ? region(left) : connection.read(left, of: body) else {
             return connection.reset(as: .broken)
         }
         isInFlight = true
-        connection.writeBody(data, length: length, isChunked: isChunked) {
+        connection.writeBody(data, length: Int64(left.count), isChunked: isChunked) {
             self.isInFlight = false
-            self.offset = piece.upperBound
-            self.rest(thenWaits && self.offset < self.body?.end ?? .max)
+            self.sent(to: left.upperBound, thenWaits)
+            self.advance()
         }
+    }
+
+    private func sent(to end: Int64, _ waits: Bool) {
+        offset = end
+        if waits, end < body?.end ?? .max { rest(for: Self.pace) }
     }
 
     private func region(_ piece: Range<Int64>) -> IOData {
@@ -99,10 +116,10 @@ final class BodyPump {
             FileRegion(fileHandle: handle, readerIndex: Int(piece.lowerBound), endIndex: Int(piece.upperBound)))
     }
 
-    private func rest(_ isPaced: Bool) {
-        guard isPaced, let connection else { return advance() }
+    private func rest(for time: TimeAmount) {
+        guard let connection else { return }
         isWaiting = true
-        connection.table.loop.assumeIsolated().scheduleTask(in: Self.pace) { self.resume() }
+        connection.table.loop.assumeIsolated().scheduleTask(in: time) { self.resume() }
     }
 
     private func resume() {

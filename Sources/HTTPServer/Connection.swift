@@ -34,6 +34,11 @@ final class Connection: ChannelDuplexHandler {
     private(set) var deadline = NIODeadline.distantFuture
     private(set) var current: Exchange?
     private(set) var peer = ""
+    /// The socket's. To be used while the channel is active, and on its loop: `ResponseWriter.swift`.
+    private(set) var descriptor: CInt?
+    /// Writes that are waiting in the channel for the kernel to take them.
+    var inFlight = 0
+    var isInFlight: Bool { inFlight > 0 }
     private var admission = ConnectionLimits.Admission.dropped
     private var receiving = Receiving.head
     private var queue: [Arrival] = []
@@ -74,7 +79,7 @@ final class Connection: ChannelDuplexHandler {
         do {
             while !isDeaf, unread.readableBytes > measured { try readOn() }
         } catch {
-            refuse(Arrival.Refusal(error))
+            refuse(KnownHead.Refusal(error))
         }
         headIsUnderWay(meter.isUnderWay)
         // An idle connection keeps no buffer.
@@ -92,7 +97,7 @@ final class Connection: ChannelDuplexHandler {
             measured += length
             guard !meter.isUnderWay else { return }
             let head = try unread.withUnsafeReadableBytes { bytes in
-                try RequestHead(UnsafeRawBufferPointer(rebasing: bytes[..<measured]))
+                try table.heads.head(UnsafeRawBufferPointer(rebasing: bytes[..<measured]))
             }
             unread.moveReaderIndex(forwardBy: measured)
             measured = 0
@@ -117,18 +122,25 @@ final class Connection: ChannelDuplexHandler {
         if isUnderWay, current == nil { deadline = .now() + table.timeouts.header }
     }
 
-    private func take(_ head: RequestHead) {
+    private func take(_ head: KnownHead) {
         isHeadUnderWay = false
-        let arrival = Arrival(head, peer: peer, id: table.makeID(), began: .now())
-        let limit = table.configuration.discardLimit
-        if arrival.refusal != nil || arrival.bodyLength ?? 0 > limit { return admitUnread(arrival) }
-        let body = RequestBody(length: arrival.bodyLength, trailerLimit: table.configuration.headLimit)
+        let arrival = arrival(head)
+        if head.refusal != nil || head.bodyLength ?? 0 > table.configuration.discardLimit {
+            return admitUnread(arrival)
+        }
+        guard head.bodyLength != 0 else { return admit(arrival) }
+        let body = RequestBody(length: head.bodyLength, trailerLimit: table.configuration.headLimit)
         receiving = .body(arrival, body, received: 0)
-        guard !body.hasEnded else { return end(arrival) }
         if current == nil {
             deadline = arrival.began + table.timeouts.header
             continueIfExpected()
         }
+    }
+
+    private func arrival(_ head: KnownHead) -> Arrival {
+        let request = Request(
+            head, peer: peer, id: table.makeID(), lane: table.lane, isByOwner: table.isForOwner)
+        return Arrival(request, began: .now())
     }
 
     /// The request is here whole.
@@ -139,9 +151,8 @@ final class Connection: ChannelDuplexHandler {
 
     /// RFC 9110 §10.1.1. In a pipeline the 100 waits for the responses before it.
     private func continueIfExpected() {
-        guard case .body(let arrival, _, received: 0) = receiving, arrival.expectsContinue, let context else { return }
-        let interim = ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n")
-        context.writeAndFlush(wrapOutboundOut(.byteBuffer(interim)), promise: nil)
+        guard case .body(let arrival, _, received: 0) = receiving, arrival.head.expectsContinue else { return }
+        send(ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n")) {}
     }
 
     /// A request whose body will not be read to its end: the last of this connection.
@@ -169,7 +180,7 @@ final class Connection: ChannelDuplexHandler {
         guard !isAdvancing else { return }
         isAdvancing = true
         while current == nil, !isLingering, context?.channel.isActive == true, !queue.isEmpty {
-            begin(Exchange(queue.removeFirst(), lane: table.lane))
+            begin(Exchange(queue.removeFirst()))
         }
         isAdvancing = false
         if current == nil, queue.isEmpty { rest() }
@@ -177,17 +188,14 @@ final class Connection: ChannelDuplexHandler {
 
     private func begin(_ exchange: Exchange) {
         current = exchange
-        let arrival = exchange.arrival
-        if let refusal = arrival.refusal { return answer(exchange, refusal, isLast: true) }
+        let request = exchange.arrival.request
+        if let refusal = request.head.refusal { return answer(exchange, .plain(refusal), isLast: true) }
         if table.isDraining {
             return answer(exchange, .plain(.serviceUnavailable, "stopping", retryAfter: 1), isLast: true)
         }
         if admission == .refused {
             return answer(exchange, .plain(.serviceUnavailable, "too many connections", retryAfter: 1), isLast: true)
         }
-        var request = arrival.request
-        request.isByOwner = table.isForOwner
-        request.lane = table.lane
         if let response = table.responder.ready(request) { return answer(exchange, response) }
 
         deadline = isInputClosed ? .now() + table.timeouts.header : .distantFuture
@@ -211,10 +219,10 @@ final class Connection: ChannelDuplexHandler {
     }
 
     private func answer(_ exchange: Exchange, _ response: Response, isLast: Bool = false) {
-        let framing = Framing(response, isHTTP10: exchange.arrival.isHTTP10)
+        let framing = Framing(response, isHTTP10: exchange.arrival.head.isHTTP10)
         let ends =
             isLast || !exchange.arrival.isPersistent || framing == .untilClose || table.isDraining
-            || (isInputClosed && queue.isEmpty) || response.fields[.connection]?.lowercased() == "close"
+            || (isInputClosed && queue.isEmpty) || response.endsConnection
         exchange.answered(by: response, isLast: ends)
         if ends { isDeaf = true }
         hasServed = true
@@ -300,7 +308,7 @@ final class Connection: ChannelDuplexHandler {
             if let since = output.standsSince { return checkStall(at: now, since: since) }
             // Its side closed, and no answer in sight: a half-closed client is given up, like one that closed whole.
             deadline = .distantFuture
-            if isInputClosed, exchange.response == nil { reset(as: .clientLeft) }
+            if isInputClosed, !exchange.isAnswered { reset(as: .clientLeft) }
         } else if isHeadUnderWay || !awaitsHead {
             refuse(.init("request not received in time", status: .requestTimeout))
         } else {
@@ -313,9 +321,9 @@ final class Connection: ChannelDuplexHandler {
     }
 
     /// Answers what cannot be read, after what could.
-    private func refuse(_ refusal: Arrival.Refusal) {
+    private func refuse(_ refusal: KnownHead.Refusal) {
         guard !isDeaf else { return }
-        admitUnread(Arrival(refusal: refusal, peer: peer, id: table.makeID(), began: .now()))
+        admitUnread(arrival(KnownHead(refusal: refusal)))
     }
 }
 
@@ -333,6 +341,7 @@ extension Connection {
 
     func channelActive(context: ChannelHandlerContext) {
         peer = context.remoteAddress.flatMap(Self.address) ?? "-"
+        descriptor = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { $0 }
         admission = table.limits.enter(peer)
         table.insert(self)
         deadline = .now() + table.timeouts.header
@@ -342,6 +351,7 @@ extension Connection {
 
     func channelInactive(context: ChannelHandlerContext) {
         isDeaf = true
+        descriptor = nil
         queue = []
         if let exchange = current { end(exchange, .clientLeft) }
         table.limits.leave(peer, admission)
@@ -363,7 +373,7 @@ extension Connection {
         if isLingering || (current == nil && queue.isEmpty) { return close() }
         // It may be gone or only have nothing more to say: TCP does not tell. It gets what is under way, but a task
         // nobody may be waiting for is not waited for without end.
-        if let current, current.response == nil { deadline = .now() + table.timeouts.header }
+        if let current, !current.isAnswered { deadline = .now() + table.timeouts.header }
         output.live?.probe()
     }
 

@@ -12,6 +12,8 @@ final class ConnectionTable {
     private(set) var timeouts: Timeouts
     /// Where bytes of files rest on their way into TLS; one for all connections, since none is left there.
     var scratch = ByteBuffer()
+    /// Of requests that came on any of them.
+    var heads = KnownHeads()
     let responder: any Responder
     let limits: ConnectionLimits
     let log: (any AccessLog)?

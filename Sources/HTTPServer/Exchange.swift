@@ -5,24 +5,30 @@ import NIOCore
 /// Lives from the moment a request's turn has come until its response has ended. Confined to its event loop.
 final class Exchange {
     let arrival: Arrival
-    let lane: Int
     /// The task that waits for the response; `nil` if memory answered.
     var task: Task<Void, Never>?
     /// No other request is served on the connection after this one; the response says so.
     private(set) var isLast = false
-    private(set) var response: Response?
+    /// Of the response; `nil` as long as there is none.
+    private(set) var status: Int?
+    private(set) var cacheStatus: String?
+    private(set) var logged: [(key: String, value: String)] = []
     private(set) var sent: Int64 = 0
+    private var observer: (any ResponseObserver)?
     private var hasEnded = false
 
-    init(_ arrival: Arrival, lane: Int) {
+    init(_ arrival: Arrival) {
         self.arrival = arrival
-        self.lane = lane
     }
 
-    /// The response has been decided upon. Its body is kept by whoever sends it, not here.
+    var isAnswered: Bool { status != nil }
+
+    /// The response has been decided upon. Its head and body are for who sends it.
     func answered(by response: Response, isLast: Bool) {
-        self.response = response
-        self.response?.body = .empty
+        status = response.status.code
+        cacheStatus = response.cacheStatus
+        logged = response.logged
+        observer = response.observer
         self.isLast = isLast
         task = nil
     }
@@ -30,7 +36,7 @@ final class Exchange {
     /// So many bytes of the body were handed to the kernel.
     func handed(_ bytes: Int64) {
         sent += bytes
-        response?.observer?.sent(bytes)
+        observer?.sent(bytes)
     }
 
     /// Once; later calls change nothing.
@@ -39,7 +45,9 @@ final class Exchange {
         hasEnded = true
         task?.cancel()
         task = nil
-        response?.observer?.ended(ending)
+        observer?.ended(ending)
+        // What it holds is not needed any longer, and this may be.
+        observer = nil
         if let log, log.isOn { log.write(AccessRecord(self, ending, at: .now())) }
     }
 }

@@ -69,7 +69,7 @@ final class LivePump {
         isAdvancing = true
         defer { isAdvancing = false }
         while let connection, let writer {
-            switch writer.next(isInFlight: connection.output.isInFlight) {
+            switch writer.next(isInFlight: connection.isInFlight) {
             case .nothing: return
             case .overrun: return connection.reset(as: .clientLeft)
             case .end: return connection.finishBody(isChunked: isChunked)

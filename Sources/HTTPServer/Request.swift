@@ -1,41 +1,65 @@
 // One request as the responder sees it: parsed at the door, its target still undecoded.
 package import HTTPTypes
+import Synchronization
 
 package struct Request: Sendable {
-    package let method: HTTPRequest.Method
-    /// The target's path as sent: undecoded, undotted, so that `%2f` and `..` are still to be seen and refused.
-    package let path: String
-    /// What follows the first `?`, undecoded; `nil` if there is none.
-    package let query: String?
-    package let fields: RequestFields
+    let head: KnownHead
     /// The client's IP address; an IPv4 one in dotted form also on an IPv6 listener.
     package let peer: String
     /// Unique in this process; the `id` of the access log.
     package let id: UInt64
     /// Which of the event loops it came on, counted from 0: for state that each of them has for itself.
-    package var lane = 0
+    package let lane: Int
     /// It came through the admin socket, which only the owner of the data can open.
-    package var isByOwner = false
+    package let isByOwner: Bool
+
+    init(_ head: KnownHead, peer: String, id: UInt64, lane: Int, isByOwner: Bool) {
+        self.head = head
+        self.peer = peer
+        self.id = id
+        self.lane = lane
+        self.isByOwner = isByOwner
+    }
 
     package init(
         method: HTTPRequest.Method, path: String, query: String? = nil, fields: RequestFields = [:],
-        peer: String = "127.0.0.1", id: UInt64 = 0
+        peer: String = "127.0.0.1", id: UInt64 = 0, isByOwner: Bool = false
     ) {
-        self.method = method
-        self.path = path
-        self.query = query
-        self.fields = fields
-        self.peer = peer
-        self.id = id
+        self.init(
+            KnownHead(method: method, path: path, query: query, fields: fields), peer: peer, id: id, lane: 0,
+            isByOwner: isByOwner)
+    }
+
+    package var method: HTTPRequest.Method { head.method }
+    /// The target's path as sent: undecoded, undotted, so that `%2f` and `..` are still to be seen and refused.
+    package var path: String { head.path }
+    /// What follows the first `?`, undecoded; `nil` if there is none.
+    package var query: String? { head.query }
+    package var fields: RequestFields { head.fields }
+
+    /// The responder's own, about a request with exactly this head: whoever sends the same later may find it here. It
+    /// may be forgotten at any time.
+    package var finding: (any AnyObject & Sendable)? {
+        get { head.finding.withLock { $0 } }
+        nonmutating set { head.finding.withLock { $0 = newValue } }
     }
 
     /// The first value of a query parameter, percent-decoded (`+` is a space, as form encoders write it).
     ///
     /// `nil` if it is absent, `""` if it is there without a value. What does not decode to UTF-8 is given as it was
     /// sent: it is there, and must not pass for absent.
-    package func queryValue(_ name: String) -> String? {
-        guard let query else { return nil }
-        for pair in query.utf8.split(separator: UInt8(ascii: "&")) {
+    package func queryValue(_ name: String) -> String? { QueryText(query)[name] }
+}
+
+/// What follows the first `?`.
+struct QueryText {
+    private let text: String?
+
+    init(_ text: String?) { self.text = text }
+
+    subscript(name: String) -> String? {
+        guard let text else { return nil }
+        for pair in text.utf8.split(separator: UInt8(ascii: "&")) {
             let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
             guard Self.decoded(pair[..<equals]) == name else { continue }
             guard equals != pair.endIndex else { return "" }

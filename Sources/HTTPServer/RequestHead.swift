@@ -1,4 +1,5 @@
 // A request's head, parsed: RFC 9112 §3 and §5, where a second reader could understand something else refused.
+import Glibc
 package import HTTPTypes
 
 /// What stands in a head, as it stands there.
@@ -80,20 +81,22 @@ package struct RequestFields: Sendable, ExpressibleByDictionaryLiteral {
         let value: Range<Int32>
     }
 
+    /// The whole head, as it arrived.
     private let bytes: [UInt8]
     private var lines: [Line]
 
     /// - Parameter start: where the first field line begins. The last is empty.
     init(parsing head: UnsafeRawBufferPointer, from start: Int) throws(RequestHead.Fault) {
-        let head = UnsafeRawBufferPointer(rebasing: head[start...])
-        lines = try Self.lines(head)
+        lines = try Self.lines(head, from: start)
         bytes = Array(head)
     }
 
-    private static func lines(_ bytes: UnsafeRawBufferPointer) throws(RequestHead.Fault) -> [Line] {
+    private static func lines(
+        _ bytes: UnsafeRawBufferPointer, from first: Int
+    ) throws(RequestHead.Fault) -> [Line] {
         var lines: [Line] = []
         lines.reserveCapacity(8)
-        var start = 0
+        var start = first
         while let end = RequestHead.lineEnd(bytes, from: start) {
             guard end > start else {
                 // The empty line, and nothing behind it.
@@ -144,6 +147,14 @@ package struct RequestFields: Sendable, ExpressibleByDictionaryLiteral {
     }
 
     var count: Int { lines.count }
+
+    /// Whether this is what came with them.
+    func isHead(_ other: UnsafeRawBufferPointer) -> Bool {
+        bytes.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress, let otherBase = other.baseAddress else { return false }
+            return bytes.count == other.count && memcmp(base, otherBase, bytes.count) == 0
+        }
+    }
 
     package func contains(_ name: HTTPField.Name) -> Bool { lines.contains { isNamed(name, $0) } }
 

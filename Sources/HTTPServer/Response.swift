@@ -8,8 +8,10 @@ package struct Response: Sendable {
     package var fields: HTTPFields
     package var body: ResponseBody
     package var observer: (any ResponseObserver)?
-    /// What stands before `fields`, rendered before.
+    /// Status and fields, rendered before; there are no others then.
     package let prepared: PreparedHead?
+    /// Seconds, of an answer whose head was made before: the one field that is other each time.
+    let age: Int64?
     /// Further keys for the access line, in this order.
     package var logged: [(key: String, value: String)]
 
@@ -23,23 +25,32 @@ package struct Response: Sendable {
         self.observer = observer
         self.logged = logged
         prepared = nil
+        age = nil
     }
 
     /// An answer whose head was made before.
     ///
     /// - Parameters:
-    ///   - fields: what is other this time: no framing among it.
+    ///   - age: seconds (RFC 9111 §5.1).
     ///   - body: of the same length as the one that the head was made for.
     package init(
-        _ prepared: PreparedHead, fields: HTTPFields = [:], body: ResponseBody, observer: (any ResponseObserver)? = nil
+        _ prepared: PreparedHead, age: Int64, body: ResponseBody, observer: (any ResponseObserver)? = nil
     ) {
         status = prepared.status
-        self.fields = fields
+        fields = [:]
+        self.age = age
         self.body = body
         self.observer = observer
         logged = prepared.logged
         self.prepared = prepared
     }
+
+    private static let cacheStatusName = HTTPField.Name("Cache-Status")
+
+    /// How the cache came to it (RFC 9211).
+    var cacheStatus: String? { prepared?.cacheStatus ?? Self.cacheStatusName.flatMap { fields[$0] } }
+
+    var endsConnection: Bool { prepared == nil && fields[.connection]?.lowercased() == "close" }
 
     /// A few words in plain text: what the server says on its own behalf.
     static func plain(_ status: HTTPResponse.Status, _ text: String, retryAfter seconds: Int? = nil) -> Response {
@@ -47,10 +58,14 @@ package struct Response: Sendable {
         if let seconds { fields[.retryAfter] = "\(seconds)" }
         return Response(status: status, fields: fields, body: .bytes(Array("\(text)\n".utf8)))
     }
+
+    static func plain(_ refusal: KnownHead.Refusal) -> Response {
+        plain(refusal.status, refusal.reason, retryAfter: refusal.retryAfter)
+    }
 }
 
 /// Told how a response fares, on its connection's event loop: be quick, never block.
-package protocol ResponseObserver: Sendable {
+package protocol ResponseObserver: AnyObject, Sendable {
     /// So many more bytes of the body were handed to the kernel.
     func sent(_ bytes: Int64)
     /// Called exactly once for each response the responder made, also when there was nobody left to send it to.

@@ -10,12 +10,10 @@ package final class PreparedHead: Sendable {
     let cacheStatus: String?
     let logged: [(key: String, value: String)]
 
-    private static let cacheStatusName = HTTPField.Name("Cache-Status")
-
     /// - Parameter response: one with `bytes` for a body.
     package init(_ response: Response) {
         status = response.status
-        cacheStatus = Self.cacheStatusName.flatMap { response.fields[$0] }
+        cacheStatus = response.cacheStatus
         logged = response.logged
         let head = ResponseHead(
             response: response, framing: Framing(response, isHTTP10: false), isHEAD: false, isHTTP10: false,
@@ -64,14 +62,16 @@ struct ResponseHead {
     /// Written here and not by NIO's encoder: the fields go into the buffer as they are, with no list of strings
     /// between, and a small body follows its head in the same buffer and the same `write(2)`.
     func write(into buffer: inout ByteBuffer, date: String) {
-        if let prepared = response.prepared { buffer.writeBytes(prepared.bytes) } else { writeStatus(into: &buffer) }
-        let (hasDate, length) = writeFields(into: &buffer)
-        if !hasDate {
-            buffer.writeStaticString("Date: ")
-            buffer.writeString(date)
-            buffer.writeStaticString("\r\n")
+        if let prepared = response.prepared {
+            buffer.writeBytes(prepared.bytes)
+            if let age = response.age { Self.write("Age: ", String(age), into: &buffer) }
+            Self.write("Date: ", date, into: &buffer)
+        } else {
+            writeStatus(into: &buffer)
+            let (hasDate, length) = writeFields(into: &buffer)
+            if !hasDate { Self.write("Date: ", date, into: &buffer) }
+            writeFraming(into: &buffer, announced: length)
         }
-        if response.prepared == nil { writeFraming(into: &buffer, announced: length) }
         if isLast {
             buffer.writeStaticString("Connection: close\r\n")
         } else if isHTTP10 {
@@ -115,12 +115,16 @@ struct ResponseHead {
         case .length(0) where isHEAD:
             break  // nobody knows what GET would have said
         case .length(let length):
-            buffer.writeStaticString("Content-Length: ")
-            buffer.writeString(String(length))
-            buffer.writeStaticString("\r\n")
+            Self.write("Content-Length: ", String(length), into: &buffer)
         case .chunked:
             buffer.writeStaticString("Transfer-Encoding: chunked\r\n")
         }
+    }
+
+    private static func write(_ name: StaticString, _ value: String, into buffer: inout ByteBuffer) {
+        buffer.writeStaticString(name)
+        buffer.writeString(value)
+        buffer.writeStaticString("\r\n")
     }
 
     private static func write(_ field: HTTPField, into buffer: inout ByteBuffer) {

@@ -7,8 +7,6 @@ import NIOCore
 struct Output {
     var pump: BodyPump?
     var live: LivePump?
-    /// Something is written that the kernel has not taken whole yet.
-    var isInFlight = false
     /// Bytes the client's kernel had acknowledged when last looked at, and since when that has not changed; `nil` while
     /// nothing is waited for.
     var acknowledged: UInt64?
@@ -17,20 +15,15 @@ struct Output {
 
 extension Connection {
     func write(_ response: Response, _ framing: Framing, for exchange: Exchange) {
-        guard let context else { return }
-        let arrival = exchange.arrival
+        let request = exchange.arrival.head
         let head = ResponseHead(
-            response: response, framing: framing, isHEAD: arrival.request.method == .head, isHTTP10: arrival.isHTTP10,
+            response: response, framing: framing, isHEAD: request.method == .head, isHTTP10: request.isHTTP10,
             isLast: exchange.isLast)
-        var buffer = context.channel.allocator.buffer(capacity: head.estimatedSize)
-        head.write(into: &buffer, date: table.date)
-
         switch response.body {
         case _ where head.isHEAD || framing == .none || framing == .length(0), .empty:
-            send(.byteBuffer(buffer)) { self.responseEnded() }
+            send(bytes(of: head)) { self.responseEnded() }
         case .bytes(let bytes):
-            buffer.writeBytes(bytes)
-            send(.byteBuffer(buffer)) {
+            send(self.bytes(of: head, bytes)) {
                 exchange.handed(Int64(bytes.count))
                 self.responseEnded()
             }
@@ -41,18 +34,38 @@ extension Connection {
             let pump = BodyPump(body, isChunked: framing == .chunked, connection: self)
             output.pump = pump
             // At once: the client sees the status while the first byte may still be awaited.
-            context.writeAndFlush(wrapOutboundOut(.byteBuffer(buffer)), promise: nil)
+            send(bytes(of: head)) {}
             pump.start()
         case .live(let body):
             // As above: only an end that was meant is one.
             setLinger(true)
             let pump = LivePump(body, isChunked: framing == .chunked, connection: self)
             output.live = pump
-            context.writeAndFlush(wrapOutboundOut(.byteBuffer(buffer)), promise: nil)
+            send(bytes(of: head)) {}
             pump.start()
             if table.isDraining { pump.drain() }
         }
     }
+
+    /// In the loop's own buffer: what the kernel takes at once needs none, and who keeps it makes the next one be new.
+    private func bytes(of head: ResponseHead, _ body: [UInt8] = []) -> ByteBuffer {
+        let size = 512 + body.count
+        if size > Self.keptBuffer {
+            var buffer = ByteBuffer()
+            buffer.reserveCapacity(size)
+            head.write(into: &buffer, date: table.date)
+            buffer.writeBytes(body)
+            return buffer
+        }
+        table.scratch.clear(minimumCapacity: size)
+        let date = table.date
+        head.write(into: &table.scratch, date: date)
+        table.scratch.writeBytes(body)
+        return table.scratch
+    }
+
+    /// Bytes beyond which a buffer is not kept for the next answer.
+    private static var keptBuffer: Int { 64 << 10 }
 
     /// One piece of a body; `then` runs when the kernel has taken all of it, and never if it cannot.
     func writeBody(_ data: IOData, length: Int64, isChunked: Bool, then: @escaping () -> Void) {
@@ -61,41 +74,79 @@ extension Connection {
             exchange.handed(length)
             then()
         }
-        guard isChunked else { return send(data, then: taken) }
+        guard isChunked else { return enqueue(data, then: taken) }
         let size = ByteBuffer(string: "\(String(length, radix: 16))\r\n")
         context.write(wrapOutboundOut(.byteBuffer(size)), promise: nil)
         context.write(wrapOutboundOut(data), promise: nil)
-        send(.byteBuffer(ByteBuffer(staticString: "\r\n")), then: taken)
+        enqueue(.byteBuffer(ByteBuffer(staticString: "\r\n")), then: taken)
     }
 
     /// The body was handed over whole: from here on a close is an honest one.
     func finishBody(isChunked: Bool) {
         setLinger(false)
         guard isChunked else { return responseEnded() }
-        send(.byteBuffer(ByteBuffer(staticString: "0\r\n\r\n"))) { self.responseEnded() }
+        send(ByteBuffer(staticString: "0\r\n\r\n")) { self.responseEnded() }
     }
 
     /// Whether closing the socket is a reset (SO_LINGER with no time) or an end.
     func setLinger(_ isReset: Bool) {
-        guard let socket = context?.channel as? any SocketOptionProvider else { return }
-        // Runs at once on the loop; on a socket already closed it fails, and nothing is left to say.
-        _ = socket.setSoLinger(linger(l_onoff: isReset ? 1 : 0, l_linger: 0))
+        guard let socket else { return }
+        var option = linger(l_onoff: isReset ? 1 : 0, l_linger: 0)
+        // On a socket of which nothing is left it fails, and there is nothing to say.
+        _ = setsockopt(socket, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
     }
 
-    private func send(_ data: IOData, then: @escaping () -> Void) {
+    // MARK: Towards the kernel
+
+    /// While it is open, and on its loop: NIO closes it there, and says at once that it has.
+    private var socket: CInt? {
+        guard let context, context.channel.isActive else { return nil }
+        return descriptor
+    }
+
+    /// Where the kernel may be given something past the channel: nothing waits there that would be overtaken.
+    private var openOutlet: CInt? { isInFlight || tls != nil ? nil : socket }
+
+    /// Bytes in memory; `then` runs when the kernel has taken all of them.
+    ///
+    /// Most of what is sent the kernel takes at once. That costs the call and nothing else: no queue, no promise and no
+    /// future. What it does not take, or fails at, goes the way of the channel.
+    func send(_ bytes: ByteBuffer, then: @escaping () -> Void) {
+        var bytes = bytes
+        if let outlet = openOutlet {
+            bytes.readWithUnsafeReadableBytes { max(0, Glibc.send(outlet, $0.baseAddress, $0.count, flags)) }
+            if bytes.readableBytes == 0 { return then() }
+        }
+        enqueue(.byteBuffer(bytes), then: then)
+    }
+
+    private var flags: CInt { CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT) }
+
+    /// Of a file, in the same way.
+    ///
+    /// - Returns: how many of these bytes the kernel has taken; the rest is for `writeBody`.
+    func sendAtOnce(_ piece: Range<Int64>, of file: OpenFile) -> Int64 {
+        guard let outlet = openOutlet else { return 0 }
+        var offset = off_t(piece.lowerBound)
+        let taken = Int64(max(0, sendfile(outlet, file.descriptor, &offset, piece.count)))
+        if taken > 0 { current?.handed(taken) }
+        return taken
+    }
+
+    private func enqueue(_ data: IOData, then: @escaping () -> Void) {
         guard let context else { return }
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { result in
+            self.inFlight -= 1
             // A disk that does not give its bytes is no client that left.
             if case .failure(let error as IOError) = result, error.errnoCode == EIO { return self.reset(as: .broken) }
             // On any other failure the channel is closed; `channelInactive` ends the response.
             guard case .success = result, self.current != nil else { return }
-            self.output.isInFlight = false
             then()
         }
-        output.isInFlight = true
+        inFlight += 1
         context.writeAndFlush(wrapOutboundOut(data), promise: promise)
-        if output.isInFlight { watch() }
+        if isInFlight, current != nil { watch() }
     }
 
     /// From here on the client must go on taking bytes, until it has all of them. Who is watched already has no more
@@ -113,7 +164,7 @@ extension Connection {
     func checkStall(at now: NIODeadline, since standsSince: NIODeadline) {
         let receipt = receipt()
         // Where nobody tells (no TCP), what the kernel has taken is all that is known.
-        if receipt?.isWhole ?? true, !output.isInFlight {
+        if receipt?.isWhole ?? true, !isInFlight {
             output.standsSince = nil
             return setDeadline(.distantFuture)
         }
@@ -139,10 +190,9 @@ extension Connection {
     private func receipt() -> Receipt? {
         let (unacked, bytesAcked, notSent, end) = (24, 120, 144, 148)
         var info = [UInt8](repeating: 0, count: end)
-        let isKnown = try? context?.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { socket in
-            var length = socklen_t(info.count)
-            let result = getsockopt(socket, CInt(IPPROTO_TCP), TCP_INFO, &info, &length)
-            return result == 0 && length == info.count
+        var length = socklen_t(info.count)
+        let isKnown = socket.map {
+            getsockopt($0, CInt(IPPROTO_TCP), TCP_INFO, &info, &length) == 0 && length == info.count
         }
         // `nil` (a closed socket) never changes and so counts as standing still.
         guard isKnown == true else { return nil }
@@ -152,13 +202,5 @@ extension Connection {
                 acknowledged: info.loadUnaligned(fromByteOffset: bytesAcked, as: UInt64.self),
                 isWhole: waiting == [0, 0])
         }
-    }
-}
-
-extension ResponseHead {
-    /// Bytes of head and small body, roughly: one allocation instead of several.
-    var estimatedSize: Int {
-        guard !isHEAD, case .bytes(let bytes) = response.body else { return 512 }
-        return 512 + bytes.count
     }
 }

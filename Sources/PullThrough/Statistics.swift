@@ -37,33 +37,35 @@ package final class Statistics: Sendable {
     /// Repositories beyond so many are not counted one by one.
     private static let mostRepositories = 10_000
 
-    private struct State {
-        var totals = Totals()
-        var byRepository: [Repository: Use] = [:]
+    /// What one event loop counts: a counter that others want costs more than what is counted.
+    fileprivate final class Lane: Sendable {
+        let requests = RequestClass.allCases.map { _ in Counter() }
+        let toClients = Counter()
+        let asTheyCame = Counter()
+        let fromUpstream = Counter()
+        let tallies = Mutex<[Repository: Tally]>([:])
     }
-
-    /// Of the totals and repositories, one for each event loop that counts: a lock that others want costs more than
-    /// what is counted.
-    private final class Lane: Sendable { let state = Mutex(State()) }
     private let lanes = (0..<16).map { _ in Lane() }
 
     /// - Parameter saved: what `named` gave in an earlier run.
     package init(saved: [String: Int64] = [:]) {
-        var totals = Totals()
-        for kind in RequestClass.allCases { totals.requests[kind] = saved["requests.\(kind.rawValue)"] ?? 0 }
-        totals.toClients = saved["bytes.to_clients"] ?? 0
-        totals.asTheyCame = saved["bytes.as_they_came"] ?? 0
-        totals.fromUpstream = saved["bytes.from_upstream"] ?? 0
-        lanes[0].state.withLock { $0.totals = totals }
+        let first = lanes[0]
+        for (kind, counter) in zip(RequestClass.allCases, first.requests) {
+            counter.add(saved["requests.\(kind.rawValue)"] ?? 0)
+        }
+        first.toClients.add(saved["bytes.to_clients"] ?? 0)
+        first.asTheyCame.add(saved["bytes.as_they_came"] ?? 0)
+        first.fromUpstream.add(saved["bytes.from_upstream"] ?? 0)
     }
 
     package var totals: Totals {
         lanes.reduce(into: Totals()) { sum, lane in
-            let totals = lane.state.withLock { $0.totals }
-            sum.requests.merge(totals.requests, uniquingKeysWith: +)
-            sum.toClients += totals.toClients
-            sum.asTheyCame += totals.asTheyCame
-            sum.fromUpstream += totals.fromUpstream
+            for (kind, counter) in zip(RequestClass.allCases, lane.requests) {
+                sum.requests[kind, default: 0] += counter.value
+            }
+            sum.toClients += lane.toClients.value
+            sum.asTheyCame += lane.asTheyCame.value
+            sum.fromUpstream += lane.fromUpstream.value
         }
     }
 
@@ -78,40 +80,73 @@ package final class Statistics: Sendable {
         return named
     }
 
-    /// - Parameter lane: of the event loop that says so.
-    package func count(_ kind: RequestClass, of repository: Repository?, lane: Int = 0) {
-        lanes[lane % lanes.count].state.withLock { state in
-            state.totals.requests[kind, default: 0] += 1
-            if let repository { Self.use(&state, repository) { $0.requests += 1 } }
+    /// Where one event loop counts what is asked of a repository, or of none that is known.
+    package func tally(of repository: Repository?, lane: Int = 0) -> Tally {
+        let lane = lanes[lane % lanes.count]
+        guard let repository else { return Tally(lane) }
+        return lane.tallies.withLock { tallies in
+            if let tally = tallies[repository] { return tally }
+            let tally = Tally(lane)
+            if tallies.count < Self.mostRepositories { tallies[repository] = tally }
+            return tally
         }
     }
 
-    /// - Parameters:
-    ///   - asTheyCame: the request began the fill whose bytes these are.
-    ///   - lane: of the event loop that says so.
-    package func sent(_ bytes: Int64, of repository: Repository?, asTheyCame: Bool, lane: Int = 0) {
-        lanes[lane % lanes.count].state.withLock { state in
-            state.totals.toClients += bytes
-            if asTheyCame { state.totals.asTheyCame += bytes }
-            if let repository { Self.use(&state, repository) { $0.bytes += bytes } }
-        }
-    }
+    package func count(_ kind: RequestClass, of repository: Repository?) { tally(of: repository).count(kind) }
 
-    func received(_ bytes: Int64) { lanes[0].state.withLock { $0.totals.fromUpstream += bytes } }
+    func received(_ bytes: Int64) { lanes[0].fromUpstream.add(bytes) }
 
     /// The most used, by bytes.
     package func topRepositories(_ count: Int) -> [(repository: Repository, use: Use)] {
         let all = lanes.reduce(into: [Repository: Use]()) { sum, lane in
-            sum.merge(lane.state.withLock { $0.byRepository }) { one, other in
-                Use(requests: one.requests + other.requests, bytes: one.bytes + other.bytes)
+            for (repository, tally) in lane.tallies.withLock({ $0 }) {
+                sum[repository, default: Use()].requests += tally.requests.value
+                sum[repository, default: Use()].bytes += tally.bytes.value
             }
         }
         return all.sorted { ($0.value.bytes, $0.value.requests) > ($1.value.bytes, $1.value.requests) }
             .prefix(count).map { ($0.key, $0.value) }
     }
+}
 
-    private static func use(_ state: inout State, _ repository: Repository, _ body: (inout Use) -> Void) {
-        guard state.byRepository[repository] != nil || state.byRepository.count < mostRepositories else { return }
-        body(&state.byRepository[repository, default: Use()])
+/// What one event loop has counted of one repository. Cheap, and from any thread.
+package final class Tally: Sendable {
+    fileprivate let requests = Counter()
+    fileprivate let bytes = Counter()
+    private let lane: Statistics.Lane
+
+    fileprivate init(_ lane: Statistics.Lane) { self.lane = lane }
+
+    package func count(_ kind: RequestClass) {
+        lane.requests[kind.place].add(1)
+        requests.add(1)
+    }
+
+    /// - Parameter asTheyCame: the request began the fill whose bytes these are.
+    package func sent(_ bytes: Int64, asTheyCame: Bool) {
+        lane.toClients.add(bytes)
+        if asTheyCame { lane.asTheyCame.add(bytes) }
+        self.bytes.add(bytes)
+    }
+}
+
+private final class Counter: Sendable {
+    private let count = Atomic<Int64>(0)
+
+    var value: Int64 { count.load(ordering: .relaxed) }
+    func add(_ more: Int64) { count.wrappingAdd(more, ordering: .relaxed) }
+}
+
+extension RequestClass {
+    /// Among all cases.
+    fileprivate var place: Int {
+        switch self {
+        case .hit: 0
+        case .miss: 1
+        case .collapsed: 2
+        case .revalidated: 3
+        case .stale: 4
+        case .error: 5
+        }
     }
 }

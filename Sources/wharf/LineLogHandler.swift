@@ -33,19 +33,29 @@ struct LineLogHandler: LogHandler {
         let pairs = metadata.merging(event.metadata ?? [:]) { $1 }
         for (key, value) in pairs.sorted(by: { $0.key < $1.key }) { line.add(key, "\(value)") }
         line.end()
-        writer.write(line.bytes)
+        writer.write { $0 += line.bytes }
     }
 }
 
 /// At info. Straight into the log's bytes: it is the only line that is written as often as anything is asked.
-struct LineAccessLog: AccessLog {
-    let settings: LogSettings
-    let writer: LogWriter
+final class LineAccessLog: AccessLog {
+    private let settings: LogSettings
+    private let writer: LogWriter
+
+    init(settings: LogSettings, writer: LogWriter) {
+        self.settings = settings
+        self.writer = writer
+    }
 
     var isOn: Bool { settings.level <= .info }
 
     func write(_ record: AccessRecord) {
-        var line = LogLine(settings.format, level: "info", message: AccessRecord.message)
+        let format = settings.format
+        writer.write(canWait: true, lane: record.lane) { Self.add(record, format, to: &$0) }
+    }
+
+    private static func add(_ record: AccessRecord, _ format: Configuration.LogFormat, to lines: inout [UInt8]) {
+        var line = LogLine(format, level: "info", message: AccessRecord.message, after: &lines)
         line.add("method", record.method)
         line.add("path", record.path)
         line.add("status", record.status)
@@ -58,7 +68,7 @@ struct LineAccessLog: AccessLog {
         for (key, value) in record.own { line.add(key, value) }
         if let ended = record.ended { line.add("ended", ended) }
         line.end()
-        writer.write(line.bytes, canWait: true, lane: record.lane)
+        lines = line.bytes
     }
 }
 

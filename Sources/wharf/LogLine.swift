@@ -4,12 +4,19 @@ import Glibc
 import HTTPServer
 
 struct LogLine {
-    private(set) var bytes: [UInt8] = []
+    private(set) var bytes: [UInt8]
     private let format: Configuration.LogFormat
 
     init(_ format: Configuration.LogFormat, level: String, message: String) {
+        var before: [UInt8] = []
+        self.init(format, level: level, message: message, after: &before)
+    }
+
+    /// - Parameter lines: those before it, which are in `bytes` with it from now on.
+    init(_ format: Configuration.LogFormat, level: String, message: String, after lines: inout [UInt8]) {
         self.format = format
-        bytes.reserveCapacity(384)
+        bytes = []
+        swap(&bytes, &lines)
         switch format {
         case .text:
             putTime()
@@ -77,14 +84,15 @@ struct LogLine {
 
     private mutating func putDigits(_ number: Int64, width: Int) {
         guard number >= 0 else { return put("\(number)") }
-        let start = bytes.count
-        var rest = number
-        repeat {
-            bytes.append(0x30 + UInt8(rest % 10))
-            rest /= 10
-        } while rest > 0
-        while bytes.count - start < width { bytes.append(0x30) }
-        bytes[start...].reverse()
+        var (divisor, places) = (Int64(1), 1)
+        while number / divisor >= 10 || places < width {
+            divisor *= 10
+            places += 1
+        }
+        while divisor > 0 {
+            bytes.append(0x30 + UInt8(number / divisor % 10))
+            divisor /= 10
+        }
     }
 
     /// RFC 3339, UTC, milliseconds. By arithmetic: the C library's functions take a lock.

@@ -7,13 +7,14 @@ import Synchronization
 /// Lines wait in memory, up to a bound; beyond it they are dropped, and how many is said once there is room again. What
 /// has come together is written together.
 final class LogWriter: Sendable {
-    /// Bytes that may wait on each lane.
+    /// Bytes that may wait on each lane, and a line.
     static let bound = 1 << 20
     /// How long a line may wait for others that came just after it, and how many bytes do not.
     private static let pause = DispatchTimeInterval.milliseconds(20)
     private static let enough = 256 << 10
-    /// A pipe takes so much as a whole (POSIX, PIPE_BUF), so that processes do not mix their lines.
-    private static let piece = 4096
+    /// Bytes of whole lines written at once. A pipe takes so much as a whole (POSIX, PIPE_BUF), so that processes do
+    /// not mix their lines; a file takes any.
+    private let piece: Int
 
     private struct Backlog {
         var lines: [UInt8] = []
@@ -31,20 +32,26 @@ final class LogWriter: Sendable {
     private final class Lane: Sendable { let backlog = Mutex(Backlog()) }
     private let lanes = (0..<16).map { _ in Lane() }
 
-    init(to descriptor: CInt) { self.descriptor = descriptor }
+    init(to descriptor: CInt) {
+        self.descriptor = descriptor
+        var status = stat()
+        let isFile = fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        piece = isFile ? 64 << 10 : 4096
+    }
 
     /// Takes a line with its end; never waits.
     ///
     /// - Parameters:
     ///   - canWait: a little, for more of its kind; else it is written at once.
     ///   - lane: of the event loop that says it.
-    func write(_ line: [UInt8], canWait: Bool = false, lane: Int = 0) {
+    ///   - append: puts it behind the lines that wait. Not called where it is dropped.
+    func write(canWait: Bool = false, lane: Int = 0, append: (inout [UInt8]) -> Void) {
         let (comes, isUrgent) = lanes[lane % lanes.count].backlog.withLock { backlog in
-            guard backlog.lines.count + backlog.taken + line.count <= Self.bound else {
+            guard backlog.lines.count + backlog.taken < Self.bound else {
                 backlog.dropped += 1
                 return (false, false)
             }
-            backlog.lines += line
+            append(&backlog.lines)
             let isUrgent = !canWait || backlog.lines.count >= Self.enough
             guard !backlog.isAwaited || isUrgent && !backlog.isUrgent else { return (false, false) }
             backlog.isAwaited = true
@@ -89,7 +96,7 @@ final class LogWriter: Sendable {
     private func put(_ lines: UnsafeRawBufferPointer) {
         var rest = lines[...]
         while !rest.isEmpty {
-            let last = rest.prefix(Self.piece).lastIndex(of: UInt8(ascii: "\n"))
+            let last = rest.prefix(piece).lastIndex(of: UInt8(ascii: "\n"))
             let end = last ?? rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex - 1
             let piece = UnsafeRawBufferPointer(rebasing: rest[...end])
             _ = Glibc.write(descriptor, piece.baseAddress, piece.count)

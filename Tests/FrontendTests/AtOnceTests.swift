@@ -26,7 +26,7 @@ import Testing
             for path in [ManifestTests.path, "\(Scene.alpine)/manifests/\(right.manifest.digest)"] {
                 // Fetched; read from the disk; kept in memory, and with it what the path means.
                 for _ in 0..<3 { #expect(try await scene.send(method, path, query: query).bytes().count >= 0) }
-                let request = Request.of(method, path, query: query)
+                let request = scene.request(method, path, query: query)
                 let known = await scene.send(method, path, query: query)
                 let reply = Reply(try #require(scene.responder.ready(request)), isHead: method == "HEAD")
                 #expect(reply.response.prepared != nil)

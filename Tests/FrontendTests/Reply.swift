@@ -26,6 +26,7 @@ struct Reply: Sendable {
     /// The server's own framing for `Content-Length`, what the responder said for all others.
     subscript(_ name: String) -> String? {
         if name == "Content-Length" { return length.map { "\($0)" } }
+        if name == "Age", let age = response.age { return "\(age)" }
         return HTTPField.Name(name).flatMap { response.fields[$0] } ?? prepared(name)
     }
 

@@ -4,6 +4,7 @@
 import Logging
 import OCI
 import PullThrough
+import Synchronization
 import TestSupport
 import Upstream
 
@@ -27,6 +28,9 @@ struct Scene {
     let directory: TemporaryDirectory
     let responder: WharfResponder
     private let transport: CurlTransport
+    private let heads = Heads()
+
+    private final class Heads: Sendable { let requests = Mutex<[String: Request]>([:]) }
 
     /// Runs the body against fresh registries and a fresh store, and stops them after it.
     ///
@@ -98,11 +102,23 @@ struct Scene {
 
     // MARK: Asking
 
+    /// As a connection has it: the same head again is known by what was found out about it.
+    func request(
+        _ method: String, _ path: String, query: String? = nil, _ fields: [String: String] = [:]
+    ) -> Request {
+        heads.requests.withLock { requests in
+            let key = "\(method) \(path)?\(query ?? "-") \(fields.sorted { $0.key < $1.key })"
+            let request = requests[key] ?? Request.of(method, path, query: query, fields)
+            requests[key] = request
+            return request
+        }
+    }
+
     /// Asks as a connection does: what memory can answer first.
     func send(
         _ method: String, _ path: String, query: String? = nil, _ fields: [String: String] = [:]
     ) async -> Reply {
-        let request = Request.of(method, path, query: query, fields)
+        let request = request(method, path, query: query, fields)
         if let response = responder.ready(request) { return Reply(response, isHead: method == "HEAD") }
         return Reply(await responder.respond(to: request), isHead: method == "HEAD")
     }

@@ -12,8 +12,8 @@ import Testing
             (.hit, 4), (.revalidated, 1), (.collapsed, 1), (.stale, 2), (.miss, 2), (.error, 5),
         ]
         for (kind, count) in kinds { for _ in 0..<count { statistics.count(kind, of: Scene.alpine) } }
-        statistics.sent(300, of: Scene.alpine, asTheyCame: true)
-        statistics.sent(700, of: Scene.alpine, asTheyCame: false)
+        statistics.tally(of: Scene.alpine).sent(300, asTheyCame: true)
+        statistics.tally(of: Scene.alpine, lane: 1).sent(700, asTheyCame: false)
         statistics.received(250)
         let totals = statistics.totals
         #expect(totals.total == 15)
@@ -27,7 +27,7 @@ import Testing
     @Test func `totals go on after a restart`() {
         let before = Statistics()
         before.count(.hit, of: nil)
-        before.sent(10, of: nil, asTheyCame: true)
+        before.tally(of: nil).sent(10, asTheyCame: true)
         before.received(7)
         let after = Statistics(saved: before.named)
         #expect(after.totals == before.totals)

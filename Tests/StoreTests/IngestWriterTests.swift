@@ -18,7 +18,8 @@ import Testing
 
     private func writer(_ digest: Digest, announced: Int64?) throws -> IngestWriter {
         let reservation = try #require(capacity.reserve(announced ?? Reservation.step))
-        let ingest = try Ingest.create(directory.path("ingest"), size: announced)
+        // One of its own: the last job of an earlier writer's hash may still hold that one's file.
+        let ingest = try Ingest.create(directory.path("ingest-\(UUID())"), size: announced)
         return try IngestWriter(
             ingest, digest: digest, announced: announced, reservation: reservation, health: .quiet)
     }

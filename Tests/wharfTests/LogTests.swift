@@ -58,7 +58,7 @@ import Testing
         let pipe = Pipe()
         let writer = LogWriter(to: pipe.fileHandleForWriting.fileDescriptor)
         let long = Array((String(repeating: "x", count: 9_999) + "\n").utf8)
-        for _ in 0..<1000 { writer.write(long) }  // 10 MB, of which a pipe holds 64 KiB
+        for _ in 0..<1000 { writer.write { $0 += long } }  // 10 MB, of which a pipe holds 64 KiB
         let read = Mutex(Data())
         let reader = Thread {
             let data = pipe.fileHandleForReading.readDataToEndOfFile()

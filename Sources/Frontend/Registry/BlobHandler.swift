@@ -110,16 +110,15 @@ struct BlobHandler: Sendable {
         } catch {
             throw Refusal(error, answer.status)
         }
-        cache.statistics.count(answer.status.requestClass, of: repository)
+        let tally = cache.statistics.tally(of: repository, lane: lane)
+        tally.count(answer.status.requestClass)
         let body = FileBody(file: file, start: range.lowerBound, end: reader.size.map { _ in range.upperBound }) {
             offset, atLeast, waker, call in
             let (available, ending) = reader.view(
                 from: offset, atLeast: atLeast, isPiece: isPiece, group: waker.id, execute: waker.execute, orCall: call)
             return FileView(available: available, ending: ending.map(FileView.Ending.init))
         }
-        let observer = TrafficObserver(
-            statistics: cache.statistics, repository: repository, asTheyCame: answer.beganFill, reader: reader,
-            lane: lane)
+        let observer = TrafficObserver(tally: tally, reader: reader, asTheyCame: answer.beganFill)
         return Response(
             status: status, fields: fields, body: .file(body), observer: observer,
             logged: isPiece && reader.isInFlight ? [(key: "verified", value: "false")] : [])
@@ -134,17 +133,21 @@ struct BlobHandler: Sendable {
 }
 
 /// Counts a body's bytes as they go out.
-struct TrafficObserver: ResponseObserver {
-    let statistics: Statistics
-    let repository: Repository
-    /// The request began the fill whose bytes these are.
-    let asTheyCame: Bool
-    /// Held while its bytes go out, so that the fill knows its followers.
-    let reader: BlobReader?
-    /// Of the event loop it goes out on.
-    let lane: Int
+final class TrafficObserver: ResponseObserver {
+    private let tally: Tally
+    private let reader: BlobReader?
+    private let asTheyCame: Bool
 
-    func sent(_ bytes: Int64) { statistics.sent(bytes, of: repository, asTheyCame: asTheyCame, lane: lane) }
+    /// - Parameters:
+    ///   - reader: held while its bytes go out, so that the fill knows its followers.
+    ///   - asTheyCame: the request began the fill whose bytes these are.
+    init(tally: Tally, reader: BlobReader? = nil, asTheyCame: Bool = false) {
+        self.tally = tally
+        self.reader = reader
+        self.asTheyCame = asTheyCame
+    }
+
+    func sent(_ bytes: Int64) { tally.sent(bytes, asTheyCame: asTheyCame) }
     func ended(_ ending: ResponseEnding) { if ending == .broken { reader?.broke() } }
 }
 

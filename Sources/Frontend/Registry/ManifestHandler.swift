@@ -28,15 +28,11 @@ struct ManifestHandler: Sendable {
     }
 
     /// The same, with a head that was made for it before.
-    func response(
-        _ answer: ManifestAnswer, _ head: PreparedHead, _ target: KnownTarget, lane: Int
-    ) -> Response {
-        cache.statistics.count(.hit, of: target.repository, lane: lane)
+    func response(_ answer: ManifestAnswer, _ head: PreparedHead, _ target: KnownTarget) -> Response {
+        target.tally.count(.hit)
         return Response(
-            head, fields: [.age: "\(answer.age)"], body: .bytes(answer.content.bytes),
-            observer: TrafficObserver(
-                statistics: cache.statistics, repository: target.repository, asTheyCame: false, reader: nil,
-                lane: lane))
+            head, age: answer.age, body: .bytes(answer.content.bytes),
+            observer: target.observer)
     }
 
     /// RFC 9111 §5.2.1.4, for who holds the admin token: at everybody's word it would be a way to spend what an
@@ -67,8 +63,8 @@ struct ManifestHandler: Sendable {
         }
         // Counted like a blob's; a manifest just fetched goes out as it came.
         let observer = TrafficObserver(
-            statistics: cache.statistics, repository: repository,
-            asTheyCame: answer.status.requestClass == .miss, reader: nil, lane: request.lane)
+            tally: cache.statistics.tally(of: repository, lane: request.lane),
+            asTheyCame: answer.status.requestClass == .miss)
         return Response(status: .ok, fields: fields, body: .bytes(content.bytes), observer: observer)
     }
 

@@ -14,7 +14,6 @@ struct RegistryResponder: Sendable {
     private let manifests: ManifestHandler
     private let tags: TagListHandler
     private let referrers: ReferrersHandler
-    private let known = KnownTargets()
 
     init(cache: PullThroughCache, discovery: Discovery, access: Access, pseudonym: String) {
         self.cache = cache
@@ -33,23 +32,42 @@ struct RegistryResponder: Sendable {
             body: .bytes(Array("{}\n".utf8)))
     }
 
-    /// What memory alone can answer: manifests and blobs that were asked for before. Called on an event loop.
+    /// What memory alone can answer: mistakes, and manifests and blobs that were asked for before. Called on an event
+    /// loop.
     func ready(_ request: Request) -> Response? {
+        if let target = known(request) { return ready(request, target) }
         // Who forwards must be looked at, and who wants the upstream asked may have the right to.
-        guard !request.fields.contains(.via), !request.fields.contains(.cacheControl) else { return nil }
-        let edition = cache.edition
-        guard let target = known.target(of: request, edition: edition) ?? learn(request, edition) else { return nil }
+        guard request.isPlain else { return nil }
+        switch destination(of: request) {
+        case .target(let target): return ready(request, target)
+        case .answer(let response): return response
+        }
+    }
+
+    func respond(to request: Request) async -> Response {
+        switch destination(of: request) {
+        case .target(let target): finished(await answer(request, target.endpoint, target.repository), target)
+        case .answer(let response): response
+        }
+    }
+
+    /// What was found out about a request with the same head, unless the upstreams are others since.
+    func known(_ request: Request) -> KnownTarget? {
+        guard let target = request.finding as? KnownTarget, target.edition == cache.edition else { return nil }
+        return target
+    }
+
+    func ready(_ request: Request, _ target: KnownTarget) -> Response? {
         switch target.endpoint {
         case .manifest(_, let reference):
-            let isConditional = request.fields.contains(.ifNoneMatch)
-            if !isConditional, let (standing, head) = target.hit, let answer = cache.answer(standing) {
+            if let hit = target.hit, let answer = cache.answer(hit.standing) {
                 cache.used(answer.content, last: target.lastUse)
-                return manifests.response(answer, head, target, lane: request.lane)
+                return manifests.response(answer, hit.head, target)
             }
             guard let (answer, standing) = cache.manifestAtOnce(reference, in: target.repository) else { return nil }
             cache.used(answer.content, last: target.lastUse)
             let response = finished(manifests.ready(request, answer, target.repository), target)
-            if !isConditional, let standing { known.keep(target.with(standing, response), of: request) }
+            if let standing, target.mayBeSaid(standing) { request.finding = target.with(standing, response) }
             return response
         case .blob(_, let digest):
             return blobs.ready(request, digest, in: target.repository).map { finished($0, target) }
@@ -57,15 +75,74 @@ struct RegistryResponder: Sendable {
         }
     }
 
-    private func learn(_ request: Request, _ edition: Int) -> KnownTarget? {
-        let (namespace, host) = (request.namespace, request.fields[.host])
-        guard let endpoint = try? Endpoint(path: request.path), let name = endpoint.repositoryName, endpoint.isPull,
-            case .upstream(let repository)? = try? cache.directory.route(name, namespace: namespace, ownHost: host)
-        else { return nil }
-        let target = KnownTarget(endpoint, repository, isNamespaced: namespace != nil, edition: edition)
-        // What `ns` means depends on who is asked only where it is this mirror's own name.
-        if namespace == nil || namespace != host { known.keep(target, of: request) }
-        return target
+    private enum Destination {
+        /// An upstream's repository, and what of it.
+        case target(KnownTarget)
+        /// Nothing that has to be looked for.
+        case answer(Response)
+    }
+
+    private func destination(of request: Request) -> Destination {
+        if let target = known(request) { return .target(target) }
+        do throws(Misdirected) {
+            let target = try target(of: request)
+            if request.isPlain { request.finding = target }
+            return .target(target)
+        } catch {
+            var response = error.response
+            response.fields[.apiVersion] = "registry/2.0"
+            if error.isPull { cache.statistics.count(.error, of: nil) }
+            return .answer(response)
+        }
+    }
+
+    private struct Misdirected: Error {
+        let response: Response
+        /// Counted as a pull request that went wrong.
+        var isPull = false
+    }
+
+    private func target(of request: Request) throws(Misdirected) -> KnownTarget {
+        let endpoint: Endpoint
+        do throws(EndpointError) {
+            endpoint = try Endpoint(path: request.path)
+        } catch {
+            throw Misdirected(
+                response: ErrorMapping.response(to: error, isRead: request.isRead),
+                isPull: request.isRead && request.asksForContent)
+        }
+        guard request.isRead else {
+            throw Misdirected(
+                response: ErrorMapping.response(
+                    .methodNotAllowed, .unsupported, "this mirror is read-only: push to the registry itself",
+                    fields: [.allow: "GET, HEAD"]))
+        }
+        if case .base = endpoint { throw Misdirected(response: version()) }
+        guard let name = endpoint.repositoryName else {
+            throw Misdirected(
+                response: ErrorMapping.response(.notFound, .unsupported, "the catalog is not served here"))
+        }
+        let namespace = request.namespace
+        let (edition, destination) = (cache.edition, try route(name, request, isPull: endpoint.isPull))
+        guard case .upstream(let repository) = destination else {
+            throw Misdirected(
+                response: ErrorMapping.response(.notFound, .nameUnknown, "nothing was pushed to \(name)"),
+                isPull: endpoint.isPull)
+        }
+        return KnownTarget(
+            endpoint, repository, tally: cache.statistics.tally(of: repository, lane: request.lane),
+            isNamespaced: namespace != nil, isConditional: request.fields.contains(.ifNoneMatch), edition: edition)
+    }
+
+    private func route(
+        _ name: RepositoryName, _ request: Request, isPull: Bool
+    ) throws(Misdirected) -> UpstreamDirectory.Route {
+        do throws(PullThroughError) {
+            if Via.current.leadsBack(to: pseudonym) { throw .leadsBack }
+            return try cache.directory.route(name, namespace: request.namespace, ownHost: request.fields[.host])
+        } catch {
+            throw Misdirected(response: ErrorMapping.response(to: error, about: .name), isPull: isPull)
+        }
     }
 
     private func finished(_ response: Response, _ target: KnownTarget) -> Response {
@@ -73,49 +150,6 @@ struct RegistryResponder: Sendable {
         response.fields[.apiVersion] = "registry/2.0"
         if target.isNamespaced { response.fields[.namespace] = target.repository.upstream }
         response.logged.append((key: "repository", value: target.repositoryText))
-        return response
-    }
-
-    func respond(to request: Request) async -> Response {
-        var response: Response
-        do throws(EndpointError) {
-            response = await respond(to: request, at: try Endpoint(path: request.path))
-        } catch {
-            response = ErrorMapping.response(to: error, isRead: request.isRead)
-            if request.isRead, request.asksForContent { cache.statistics.count(.error, of: nil) }
-        }
-        response.fields[.apiVersion] = "registry/2.0"
-        return response
-    }
-
-    private func respond(to request: Request, at endpoint: Endpoint) async -> Response {
-        guard request.isRead else {
-            var response = ErrorMapping.response(
-                .methodNotAllowed, .unsupported, "this mirror is read-only: push to the registry itself")
-            response.fields[.allow] = "GET, HEAD"
-            return response
-        }
-        if case .base = endpoint { return version() }
-        guard let name = endpoint.repositoryName else {
-            return ErrorMapping.response(.notFound, .unsupported, "the catalog is not served here")
-        }
-        let namespace = request.namespace
-        let repository: Repository
-        do throws(PullThroughError) {
-            if Via.current.leadsBack(to: pseudonym) { throw .leadsBack }
-            switch try cache.directory.route(name, namespace: namespace, ownHost: request.fields[.host]) {
-            case .upstream(let found): repository = found
-            case .hosted:
-                if endpoint.isPull { cache.statistics.count(.error, of: nil) }
-                return ErrorMapping.response(.notFound, .nameUnknown, "nothing was pushed to \(name)")
-            }
-        } catch {
-            if endpoint.isPull { cache.statistics.count(.error, of: nil) }
-            return ErrorMapping.response(to: error, about: .name)
-        }
-        var response = await answer(request, endpoint, repository)
-        if namespace != nil { response.fields[.namespace] = repository.upstream }
-        response.logged.append((key: "repository", value: "\(repository)"))
         return response
     }
 
@@ -139,6 +173,9 @@ extension PullThroughError {
 }
 
 extension Request {
+    /// Nothing in it asks for more than the answer that is there.
+    fileprivate var isPlain: Bool { !fields.contains(.via) && !fields.contains(.cacheControl) }
+
     fileprivate var namespace: String? { queryValue("ns").flatMap { $0.isEmpty ? nil : $0 } }
 
     /// Whether a path that names nothing (a bad name, digest or tag) asked for a manifest or a blob all the same.

@@ -68,7 +68,7 @@ extension IngestWriter {
         let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, Int(prefix - from))])
         var failure: StoreError?
         do throws(StoreError) {
-            let count = try readFully(readBack, piece, at: from, path: path)
+            let count = try readFully(descriptor, piece, at: from, path: path)
             if count < piece.count { failure = .io(operation: "read back", path: path, errno: EIO) }
         } catch {
             failure = error

@@ -17,7 +17,7 @@ extension IngestWriter {
     ///
     /// - Parameter window: bytes that may stand ahead of the slowest follower, and no more than were promised it.
     package func becomePassing(window: Int64) {
-        state.withLock { state in
+        whileNotWriting { state in
             guard state.window == nil, state.ingest != nil else { return }
             state.window = min(window, max(reservation.size, Self.block))
             state.ingest?.forgetName()
@@ -42,7 +42,8 @@ extension IngestWriter {
     package func releaseSoon(upTo offset: Int64) { HashQueue.run { self.release(upTo: offset) } }
 
     func giveBackPassed() {
-        let hasPunched = state.withLock { state in
+        guard window != nil else { return }
+        let hasPunched = whileNotWriting { state in
             guard state.window != nil else { return false }
             // Behind a follower beyond a gap nobody fills it any more, and there will be no hash of the whole.
             let limit = state.passed > state.prefix ? state.passed : min(state.passed, state.hashed)

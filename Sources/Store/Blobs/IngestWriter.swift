@@ -4,8 +4,8 @@ import Glibc
 package import OCI
 import Synchronization
 
-/// Bytes are written in any order and by any thread, under the lock; a hash job follows their contiguous prefix, at
-/// most one at a time (`IngestHash.swift`); readers follow the landing. The file and its reservation end exactly once:
+/// Bytes are written in any order and by any thread, one write at a time; a hash job follows their contiguous prefix, at
+/// most one at a time (`IngestHash.swift`), and waits for no write; readers follow the landing. The file and its reservation end exactly once:
 /// by `ContentStore.commit` or `keep`, or with the last reference to this. One that is passing (`IngestPassing.swift`)
 /// only lets its bytes through.
 package final class IngestWriter: Sendable {
@@ -42,12 +42,14 @@ package final class IngestWriter: Sendable {
         var prefix: Int64 { extents.prefix }
     }
 
+    /// Held while the file is written to, punched or taken away; taken before `state`, never inside it.
+    let writing = Mutex<Void>(())
     let state: Mutex<State>
     let reservation: Reservation
     private let health: StoreHealth
     let path: String
-    /// For reading back and for syncing beside the writing.
-    let readBack: CInt
+    /// For writing, and for reading back and syncing beside it.
+    let descriptor: CInt
 
     /// - Parameters:
     ///   - resumed: what of the file is written already. It is hashed at once, beside what more comes.
@@ -62,7 +64,7 @@ package final class IngestWriter: Sendable {
         self.health = health
         self.resumed = resumed
         path = ingest.path
-        readBack = try ingest.duplicate()
+        descriptor = try ingest.duplicate()
         landing = Landing(size: announced, extents: resumed)
         state = Mutex(
             State(
@@ -71,11 +73,11 @@ package final class IngestWriter: Sendable {
         if resumed.prefix > 0 { HashQueue.run { self.hash() } }
     }
 
-    deinit { close(readBack) }
+    deinit { close(descriptor) }
 
     /// A descriptor of the caller's own for reading what lands.
     package func duplicate() throws(StoreError) -> CInt {
-        try system("dup", path) { fcntl(readBack, F_DUPFD_CLOEXEC, 0) }
+        try system("dup", path) { fcntl(descriptor, F_DUPFD_CLOEXEC, 0) }
     }
 
     /// Puts bytes at their place and lets followers have them. What is there already stays as it is: somebody may have
@@ -85,29 +87,41 @@ package final class IngestWriter: Sendable {
     ///   (`ContentStore.grow`) or once this is passing. `.sizeMismatch` beyond what was announced.
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
         guard !bytes.isEmpty else { return }
-        let end = offset + Int64(bytes.count)
-        let (range, startHash) = try state.withLock { (state: inout State) throws(StoreError) in
-            guard state.ingest != nil, !state.isSealed else { throw .ended }
-            if let announced, end > announced { throw .sizeMismatch(expected: announced, actual: end) }
-            if state.window == nil { try reservation.cover(end) }
-            // Passing, what all followers have behind them is for nobody.
-            let range = max(offset, state.released)..<max(end, state.released)
-            for gap in state.extents.gaps(in: range) {
+        let (range, startHash) = try writing.withLock { (_: inout Void) throws(StoreError) in
+            let (range, gaps) = try missing(in: offset..<offset + Int64(bytes.count))
+            for gap in gaps {
                 let part = bytes[Int(gap.lowerBound - offset)..<Int(gap.upperBound - offset)]
                 do throws(StoreError) {
-                    try state.ingest?.write(UnsafeRawBufferPointer(rebasing: part), at: gap.lowerBound)
+                    try writeFully(
+                        descriptor, UnsafeRawBufferPointer(rebasing: part), at: gap.lowerBound, path: path)
                 } catch {
                     if case .io = error { health.met(error) }
                     throw error
                 }
             }
-            state.extents.insert(range)
-            let startHash = state.hashed < state.prefix && !state.isHashing
-            if startHash { state.isHashing = true }
-            return (range, startHash)
+            return state.withLock { state in
+                state.extents.insert(range)
+                let startHash = state.hashed < state.prefix && !state.isHashing
+                if startHash { state.isHashing = true }
+                return (range, startHash)
+            }
         }
         landing.insert(range)
         if startHash { HashQueue.run { self.hash() } }
+    }
+
+    /// What of a range is not here yet, and the part of it that anybody is to have.
+    private func missing(in range: Range<Int64>) throws(StoreError) -> (range: Range<Int64>, gaps: [Range<Int64>]) {
+        try state.withLock { (state: inout State) throws(StoreError) in
+            guard state.ingest != nil, !state.isSealed else { throw .ended }
+            if let announced, range.upperBound > announced {
+                throw .sizeMismatch(expected: announced, actual: range.upperBound)
+            }
+            if state.window == nil { try reservation.cover(range.upperBound) }
+            // Passing, what all followers have behind them is for nobody.
+            let left = max(range.lowerBound, state.released)..<max(range.upperBound, state.released)
+            return (left, state.extents.gaps(in: left))
+        }
     }
 
     // MARK: Ends
@@ -129,7 +143,12 @@ package final class IngestWriter: Sendable {
     }
 
     /// The file, taken out to be published, kept or thrown away, once.
-    func takeIngest() -> Ingest? { state.withLock { $0.ingest.take() } }
+    func takeIngest() -> Ingest? { whileNotWriting { $0.ingest.take() } }
+
+    /// Where a write that is under way would undo what is done, or be undone by it.
+    func whileNotWriting<Value: ~Copyable>(_ body: (inout sending State) -> sending Value) -> sending Value {
+        writing.withLock { _ in state.withLock(body) }
+    }
 
     /// The promised room is a blob's now; `earlier`: bytes of the same digest that counted already.
     func commitReservation(_ size: Int64, inPlaceOf earlier: Int64?) { reservation.commit(size, inPlaceOf: earlier) }
@@ -161,7 +180,7 @@ package final class IngestWriter: Sendable {
     }
 
     /// Makes what has been written so far durable, while more is being written.
-    func syncData() throws(StoreError) { try system("fdatasync", path) { fdatasync(readBack) } }
+    func syncData() throws(StoreError) { try system("fdatasync", path) { fdatasync(descriptor) } }
 
     /// Makes the content durable; the file is not published yet.
     func sync() throws(StoreError) {
