@@ -16,10 +16,9 @@ import Testing
         capacity = Capacity(Ledger(limit: 4 << 30, minFree: 0, lowWatermark: 0.9), root: directory.path)
     }
 
-    private func writer(_ digest: Digest, announced: Int64?) throws -> IngestWriter {
+    private func writer(_ digest: Digest, announced: Int64?, name: String = "ingest") throws -> IngestWriter {
         let reservation = try #require(capacity.reserve(announced ?? Reservation.step))
-        // One of its own: the last job of an earlier writer's hash may still hold that one's file.
-        let ingest = try Ingest.create(directory.path("ingest-\(UUID())"), size: announced)
+        let ingest = try Ingest.create(directory.path(name), size: announced)
         return try IngestWriter(
             ingest, digest: digest, announced: announced, reservation: reservation, health: .quiet)
     }
@@ -44,7 +43,9 @@ import Testing
         var generator = SeededGenerator(seed: UInt64(size))
         let bytes = generator.bytes(size)
         for announced in [Int64(size), nil] {
-            let writer = try writer(Digest.of(bytes, algorithm), announced: announced)
+            // A file of its own: the last job of the hash may hold on to the first for a while.
+            let writer = try writer(
+                Digest.of(bytes, algorithm), announced: announced, name: announced == nil ? "unknown" : "known")
             let stage = Stage(for: writer, at: 0) { _ in }
             var rest = bytes[...]
             while !rest.isEmpty {
