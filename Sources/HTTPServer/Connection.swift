@@ -39,6 +39,8 @@ final class Connection: ChannelDuplexHandler {
     /// Writes that are waiting in the channel for the kernel to take them.
     var inFlight = 0
     var isInFlight: Bool { inFlight > 0 }
+    /// The answer is made, and is sent at the end of the loop's turn.
+    var isPosted = false
     private var admission = ConnectionLimits.Admission.dropped
     private var receiving = Receiving.head
     private var queue: [Arrival] = []
@@ -360,7 +362,7 @@ extension Connection {
 
     /// Back-pressure: while a request is being answered, the next bytes stay in the socket.
     func read(context: ChannelHandlerContext) {
-        if current != nil, !isLingering {
+        if current != nil, !isLingering, !isPosted {
             isReadHeld = true
         } else {
             context.read()

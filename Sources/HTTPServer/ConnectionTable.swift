@@ -14,6 +14,7 @@ final class ConnectionTable {
     var scratch = ByteBuffer()
     /// Of requests that came on any of them.
     var heads = KnownHeads()
+    let outbox: Outbox
     let responder: any Responder
     let limits: ConnectionLimits
     let log: (any AccessLog)?
@@ -35,6 +36,7 @@ final class ConnectionTable {
         logger: Logger, now: @escaping @Sendable () -> Int64
     ) {
         self.loop = loop
+        outbox = Outbox(loop: loop)
         self.isForOwner = isForOwner
         self.configuration = configuration
         self.responder = responder

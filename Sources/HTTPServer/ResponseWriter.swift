@@ -21,12 +21,9 @@ extension Connection {
             isLast: exchange.isLast)
         switch response.body {
         case _ where head.isHEAD || framing == .none || framing == .length(0), .empty:
-            send(bytes(of: head)) { self.responseEnded() }
+            post(head, [], of: exchange)
         case .bytes(let bytes):
-            send(self.bytes(of: head, bytes)) {
-                exchange.handed(Int64(bytes.count))
-                self.responseEnded()
-            }
+            post(head, bytes, of: exchange)
         case .file(let body):
             // From here to the body's end, however the connection ends (a failed sendfile, a bug, the process killed),
             // it ends by RST.
@@ -47,25 +44,42 @@ extension Connection {
         }
     }
 
-    /// In the loop's own buffer: what the kernel takes at once needs none, and who keeps it makes the next one be new.
-    private func bytes(of head: ResponseHead, _ body: [UInt8] = []) -> ByteBuffer {
-        let size = 512 + body.count
-        if size > Self.keptBuffer {
-            var buffer = ByteBuffer()
-            buffer.reserveCapacity(size)
-            head.write(into: &buffer, date: table.date)
-            buffer.writeBytes(body)
-            return buffer
+    /// A head and a body in memory, at the end of the loop's turn if that may be.
+    private func post(_ head: ResponseHead, _ body: [UInt8], of exchange: Exchange) {
+        guard openOutlet != nil, body.count <= Outbox.largest else {
+            return send(bytes(of: head, body)) { self.sent(body.count, of: exchange) }
         }
-        table.scratch.clear(minimumCapacity: size)
+        isPosted = true
         let date = table.date
-        head.write(into: &table.scratch, date: date)
-        table.scratch.writeBytes(body)
-        return table.scratch
+        table.outbox.post(exchange, of: self, body: body.count) { bytes in
+            head.write(into: &bytes, date: date)
+            bytes.writeBytes(body)
+        }
     }
 
-    /// Bytes beyond which a buffer is not kept for the next answer.
-    private static var keptBuffer: Int { 64 << 10 }
+    /// The turn's end: the kernel gets it. `bytes` are not there any more after this.
+    func dispatch(_ bytes: UnsafeRawBufferPointer, of exchange: Exchange, body: Int) {
+        // The connection may have ended since, and the exchange with it.
+        guard exchange === current else { return }
+        isPosted = false
+        let taken = openOutlet.map { max(0, Glibc.send($0, bytes.baseAddress, bytes.count, flags)) } ?? 0
+        guard taken < bytes.count else { return sent(body, of: exchange) }
+        let rest = ByteBuffer(bytes: UnsafeRawBufferPointer(rebasing: bytes[taken...]))
+        enqueue(.byteBuffer(rest)) { self.sent(body, of: exchange) }
+    }
+
+    private func sent(_ body: Int, of exchange: Exchange) {
+        if body > 0 { exchange.handed(Int64(body)) }
+        responseEnded()
+    }
+
+    private func bytes(of head: ResponseHead, _ body: [UInt8] = []) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        buffer.reserveCapacity(512 + body.count)
+        head.write(into: &buffer, date: table.date)
+        buffer.writeBytes(body)
+        return buffer
+    }
 
     /// One piece of a body; `then` runs when the kernel has taken all of it, and never if it cannot.
     func writeBody(_ data: IOData, length: Int64, isChunked: Bool, then: @escaping () -> Void) {
