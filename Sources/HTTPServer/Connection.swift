@@ -343,7 +343,7 @@ extension Connection {
 
     func channelActive(context: ChannelHandlerContext) {
         peer = context.remoteAddress.flatMap(Self.address) ?? "-"
-        descriptor = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { $0 }
+        descriptor = Pipeline.socket(of: context.channel)
         admission = table.limits.enter(peer)
         table.insert(self)
         deadline = .now() + table.timeouts.header
@@ -386,6 +386,10 @@ extension Connection {
     }
 
     private static func address(_ address: SocketAddress) -> String? {
+        if case .v4(let address) = address {
+            // The place of the address in a sockaddr_in: behind family and port, two bytes each.
+            return withUnsafeBytes(of: address.address) { "\($0[4]).\($0[5]).\($0[6]).\($0[7])" }
+        }
         guard let text = address.ipAddress else { return nil }
         // An IPv4 client of an IPv6 listener is the same client.
         return text.hasPrefix("::ffff:") && text.contains(".") ? String(text.dropFirst(7)) : text

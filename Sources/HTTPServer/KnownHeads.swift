@@ -1,8 +1,8 @@
 // The heads that came lately: the same bytes are not read and judged again.
 import HTTPTypes
 
-/// One event loop's. Clients of one kind send the same head for the same thing, and each asks for the same again; what is
-/// found of one costs a look at its bytes. Bounded: a place is its last users', and what is forgotten is read again.
+/// One event loop's. Clients of one kind send the same head for the same thing, and each asks for the same again: one
+/// that is known costs a look at its bytes. Bounded: a place is its last users', and what is forgotten is read again.
 struct KnownHeads {
     private struct Place {
         let hash: Int

@@ -1,9 +1,9 @@
 // Small answers of one turn of the loop, given to the kernel one after another at its end.
 import NIOCore
 
-/// What a turn of the loop brings is answered first, and sent then. A client with many connections is woken by the first
-/// answer and finds the others when it comes to look; were each sent as it is made, it would be woken for each, and
-/// waking somebody costs more than making an answer.
+/// What a turn of the loop brings is answered first, and sent then. A client with many connections is woken by the
+/// first answer and finds the others when it comes to look; were each sent as it is made, it would be woken for each,
+/// and waking somebody costs more than making an answer.
 ///
 /// Confined to its event loop.
 final class Outbox {

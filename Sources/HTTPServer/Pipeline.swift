@@ -38,6 +38,18 @@ enum Pipeline {
             }
     }
 
+    /// The socket of one that has one; it stays NIO's.
+    ///
+    /// The protocol's own cast: the one of `withUnsafeTransportIfAvailable`, which names the type too, takes longer
+    /// than it takes to accept a connection.
+    static func socket(of channel: any Channel) -> CInt? {
+        func transport(_ core: some NIOTransportAccessibleChannelCore) -> CInt? {
+            // On an open channel it throws nothing.
+            (try? core.withUnsafeTransport { $0 as? CInt }).flatMap { $0 }
+        }
+        return (channel as? any NIOTransportAccessibleChannelCore).flatMap { transport($0) }
+    }
+
     /// Requests are small, and every idle connection keeps one of these.
     private static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
 

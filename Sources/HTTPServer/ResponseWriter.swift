@@ -110,6 +110,13 @@ extension Connection {
         _ = setsockopt(socket, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
     }
 
+    /// Whether the kernel keeps back what fills no segment (tcp(7), TCP_CORK).
+    func setCork(_ isCorked: Bool) {
+        guard let socket else { return }
+        var option: CInt = isCorked ? 1 : 0
+        _ = setsockopt(socket, CInt(IPPROTO_TCP), TCP_CORK, &option, socklen_t(MemoryLayout<CInt>.size))
+    }
+
     // MARK: Towards the kernel
 
     /// While it is open, and on its loop: NIO closes it there, and says at once that it has.

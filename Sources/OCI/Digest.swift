@@ -56,9 +56,20 @@ package struct Digest: Hashable, Sendable {
     }
 
     /// The database's form: the algorithm's number, then the raw hash (33 or 65 bytes).
-    package init?(storedBytes: some Collection<UInt8>) {
-        guard let number = storedBytes.first, let algorithm = Algorithm(rawValue: number) else { return nil }
-        self.init(algorithm, hash: storedBytes.dropFirst())
+    package init?(storedBytes bytes: UnsafeRawBufferPointer) {
+        guard let number = bytes.first, let algorithm = Algorithm(rawValue: number),
+            bytes.count == 1 + algorithm.byteCount
+        else { return nil }
+        var place = 1
+        self.init(algorithm) {
+            defer { place += 8 }
+            return UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+        }
+    }
+
+    package init?(storedBytes: [UInt8]) {
+        guard let digest = storedBytes.withUnsafeBytes({ Digest(storedBytes: $0) }) else { return nil }
+        self = digest
     }
 
     /// The raw hash as a hash function yields it; `nil` if its length is not the algorithm's.

@@ -41,16 +41,30 @@ struct SpotChecks {
     /// Beyond so many, what is served now is not looked at: it is only a share.
     private static let mostWaiting = 64
 
+    /// Milliseconds for which what was looked at is not looked at again: it is in the page cache, and the disk would
+    /// not be asked.
+    private static let rest: Int64 = 60_000
+
     /// Bytes that may be hashed: as many as have been served, times the rate.
     private var credit: Double = 0
+    private var looked: [Digest: Int64] = [:]
     private var waiting: [(digest: Digest, size: Int64)] = []
     private(set) var isRunning = false
 
+    /// - Parameters:
+    ///   - rate: from 1 on all that is served is looked at, each time.
+    ///   - now: Unix time in milliseconds.
     /// - Returns: whether somebody must begin to work through them.
-    mutating func served(_ digest: Digest, size: Int64, bytes: Int64, rate: Double) -> Bool {
+    mutating func served(_ digest: Digest, size: Int64, bytes: Int64, rate: Double, at now: Int64) -> Bool {
         credit += Double(bytes) * rate
         guard credit >= Double(size) else { return false }
+        if rate < 1, let last = looked[digest], 0..<Self.rest ~= now - last {
+            credit = Double(size)
+            return false
+        }
         credit -= Double(size)
+        if looked.count >= Self.mostWaiting { looked = looked.filter { 0..<Self.rest ~= now - $0.value } }
+        looked[digest] = now
         return add(digest, size: size)
     }
 
@@ -110,7 +124,8 @@ extension ContentStore {
     /// from the page cache where it still is.
     package func noteServed(_ digest: Digest, size: Int64, bytes: Int64) {
         let rate = configuration.verifyRate
-        startChecking { $0.served(digest, size: size, bytes: bytes, rate: rate) }
+        let now = now()
+        startChecking { $0.served(digest, size: size, bytes: bytes, rate: rate, at: now) }
     }
 
     /// Reading it went wrong on the way out: it is looked at soon.

@@ -165,6 +165,20 @@ import Testing
         }
     }
 
+    @Test func `what was looked at is left alone for a minute, unless all is to be looked at`() {
+        let digest = Digest.of([1])
+        var checks = SpotChecks()
+        func serve(_ rate: Double, at now: Int64) -> Bool {
+            let begins = checks.served(digest, size: 100, bytes: 100, rate: rate, at: now)
+            while checks.next() != nil {}
+            return begins
+        }
+        #expect((0..<400 as Range<Int64>).map { serve(0.25, at: 1000 + $0) }.filter { $0 }.count == 1)
+        #expect(serve(0.25, at: 61_003))
+        #expect(serve(1, at: 61_004))
+        #expect(serve(1, at: 61_005))
+    }
+
     @Test func `whatever may go wrong with a right blob, doubt keeps it`() async throws {
         try await scene.life { store in
             let digest = try await store.put(seeded(1, 100_000))

@@ -9,7 +9,7 @@ REPOSITORY = "/v2/library/bench"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 MANIFEST_SIZE = 600
 SEA = 256 << 20  # bytes
-TOUCHED = 4  # times a blob's size: it, the copies of two mirrors, and some
+TOUCHED = 4  # times a size: a blob, the copies of two mirrors, and some
 
 
 class Blob:

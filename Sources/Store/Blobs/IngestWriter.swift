@@ -4,10 +4,10 @@ import Glibc
 package import OCI
 import Synchronization
 
-/// Bytes are written in any order and by any thread, one write at a time; a hash job follows their contiguous prefix, at
-/// most one at a time (`IngestHash.swift`), and waits for no write; readers follow the landing. The file and its reservation end exactly once:
-/// by `ContentStore.commit` or `keep`, or with the last reference to this. One that is passing (`IngestPassing.swift`)
-/// only lets its bytes through.
+/// Bytes are written in any order and by any thread, one write at a time; a hash job follows their contiguous prefix,
+/// at most one at a time (`IngestHash.swift`), and waits for no write; readers follow the landing. The file and its
+/// reservation end exactly once: by `ContentStore.commit` or `keep`, or with the last reference to this. One that is
+/// passing (`IngestPassing.swift`) only lets its bytes through.
 package final class IngestWriter: Sendable {
     package let digest: Digest
     /// The whole length in bytes as announced, if anybody did.

@@ -6,8 +6,9 @@ import OCI
 import Synchronization
 
 actor Evictor {
-    /// Digests a pass takes at once: a transaction of about 10 ms, so the writer is never held for long.
-    private static let batch = 1000
+    /// Digests a pass takes at once: a transaction of less than 100 ms, so the writer is never held for long. Fewer
+    /// would write the same pages of the database once for each batch.
+    private static let batch = 4000
     /// Bytes of the database's log during a pass, at most: a wait for the disk every twenty thousand blobs or so.
     private static let log: Int64 = 64 << 20
 

@@ -127,6 +127,8 @@ final class MetadataDatabase: Sendable {
 
     /// KiB a connection, taken as it is needed: above the leaves, the trees of a million blobs take two or three MiB.
     private static let cacheKiB = 8192
+    /// Of the writer while it writes much.
+    private static let cacheKiBForMuch = 32_768
     /// Pages of the log, 1 MiB, after which it is moved into the database.
     private static let logPages: Int64 = 250
 
@@ -172,12 +174,17 @@ final class MetadataDatabase: Sendable {
         }
     }
 
-    /// Until the next `truncateLog`, whoever writes much need not wait for the disk after each 1 MiB.
+    /// Until the next `truncateLog`, whoever writes much need not wait for the disk after each 1 MiB, and finds more of
+    /// the pages it comes back to in memory.
     ///
     /// - Parameter bytes: of the log, at most; never less than usual.
     func letLogGrow(to bytes: Int64) async {
         await onWriter { db in
-            try db.execute(sql: "PRAGMA wal_autocheckpoint = \(max(Self.logPages, bytes / 4096))")
+            try db.execute(
+                sql: """
+                    PRAGMA wal_autocheckpoint = \(max(Self.logPages, bytes / 4096));
+                    PRAGMA cache_size = -\(Self.cacheKiBForMuch)
+                    """)
         }
     }
 
@@ -186,7 +193,8 @@ final class MetadataDatabase: Sendable {
     func truncateLog() async {
         // Busy readers put it off until the next time; nothing is lost by that.
         await onWriter { db in
-            try db.execute(sql: "PRAGMA wal_autocheckpoint = \(Self.logPages)")
+            try db.execute(
+                sql: "PRAGMA wal_autocheckpoint = \(Self.logPages); PRAGMA cache_size = -\(Self.cacheKiB)")
             _ = try db.checkpoint(.truncate)
         }
     }

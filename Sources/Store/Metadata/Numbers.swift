@@ -11,8 +11,8 @@ extension Digest {
 
     /// nil for bytes that no digest of ours can have written.
     init?(data: Data?) {
-        guard let data else { return nil }
-        self.init(storedBytes: [UInt8](data))
+        guard let digest = data?.withUnsafeBytes({ Digest(storedBytes: $0) }) else { return nil }
+        self = digest
     }
 
     /// The digest's number, if any row speaks of it. It holds within one transaction: one that nothing needs may go to
