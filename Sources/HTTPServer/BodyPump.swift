@@ -27,7 +27,7 @@ final class BodyPump {
 
     /// Each piece costs a call and a turn of the loop; and a stored file may have to be read from the disk while the
     /// whole loop waits.
-    private static let clearPiece: Int64 = 2 << 20
+    private static let clearPiece: Int64 = 4 << 20
     /// Under TLS a piece is memory as long as the client has not taken it, and for the connection's life that much is
     /// kept by NIOSSL. Full records (RFC 8446 §5.1), which fill the next power of two but for what is around them.
     private static let securePiece: Int64 = 3 * 16 << 10
@@ -39,7 +39,7 @@ final class BodyPump {
     /// time for what goes out.
     private static let corkFrom: Int64 = 256 << 10
     /// What a client may take in one turn of the loop, which has others.
-    private static let turn: Int64 = 8 << 20
+    private static let turn: Int64 = 16 << 20
 
     init(_ body: FileBody, isChunked: Bool, connection: Connection) {
         self.body = body

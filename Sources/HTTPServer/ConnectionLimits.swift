@@ -27,6 +27,9 @@ final class ConnectionLimits: Sendable {
         counts = Mutex(Counts(total: total, perAddress: perAddress))
     }
 
+    /// Admitted, and still there.
+    var open: Int { counts.withLock { $0.open } }
+
     /// Who is in stays in.
     func set(total: Int, perAddress: Int) {
         counts.withLock { ($0.total, $0.perAddress) = (total, perAddress) }

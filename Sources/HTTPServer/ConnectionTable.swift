@@ -57,8 +57,10 @@ final class ConnectionTable {
         timeouts = Timeouts(configuration)
     }
 
+    /// The server is about to drain.
+    var isStopping = false
     /// Whether the server is stopping: what is under way ends, what is asked now is answered 503.
-    var isDraining: Bool { drained != nil }
+    var isDraining: Bool { isStopping || drained != nil }
 
     var date: String { dateLine.text(at: now()) }
 

@@ -95,6 +95,9 @@ package final class HTTPServer: Service {
         }
     }
 
+    /// Client connections that are open, those beside the admin socket.
+    package var openConnections: Int { limits.open }
+
     /// Takes up other limits and timeouts; addresses and socket stay. Connections and what is on its way to them are
     /// not touched.
     package func reconfigure(_ configuration: ServerConfiguration) {
@@ -128,8 +131,10 @@ package final class HTTPServer: Service {
 
     /// Stops listening, lets responses in flight end within the configured time, and resets what is left.
     private func stop() async {
-        await closeListeners()
         let (tables, drain) = state.withLock { ($0.tables, $0.configuration.drain) }
+        // Before nobody can connect any more: who is answered after that is told.
+        for table in tables { table.eventLoop.execute { table.value.isStopping = true } }
+        await closeListeners()
         await withTaskCancellationHandler {
             await withTaskGroup(of: Void.self) { group in
                 for table in tables {

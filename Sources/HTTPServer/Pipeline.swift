@@ -34,7 +34,13 @@ enum Pipeline {
                 channel.eventLoop.makeCompletedFuture { try rest(channel, table.value) }
             }
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try configure(channel, table.value) }
+                do {
+                    try configure(channel, table.value)
+                    // The loop's own: it costs nothing.
+                    return channel.eventLoop.makeSucceededVoidFuture()
+                } catch {
+                    return channel.eventLoop.makeFailedFuture(error)
+                }
             }
     }
 

@@ -35,6 +35,8 @@ import Testing
                 try used.get("/")
                 _ = try used.reply()
             }
+            // One that nobody has accepted yet is reset with the listener.
+            #expect(await eventually { server.server.openConnections == 2 })
             await server.group.triggerGracefulShutdown()
             let ends = try await onThread { [silent.receiveAll().end, used.receiveAll().end] }
             #expect(ends == [.closed, .closed])

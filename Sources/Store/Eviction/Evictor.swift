@@ -6,9 +6,11 @@ import OCI
 import Synchronization
 
 actor Evictor {
-    /// Digests a pass takes at once: a transaction of less than 100 ms, so the writer is never held for long. Fewer
-    /// would write the same pages of the database once for each batch.
-    private static let batch = 4000
+    /// Digests a pass looks at first: few blobs may be enough.
+    private static let firstBatch = 500
+    /// Those it takes at once from then on: a transaction of some 100 ms, so the writer is never held for long.
+    /// Fewer would write the same pages of the database once for each batch.
+    private static let batch = 6000
     /// Bytes of the database's log during a pass, at most: a wait for the disk every twenty thousand blobs or so.
     private static let log: Int64 = 64 << 20
 
@@ -100,6 +102,7 @@ actor Evictor {
     /// Evicts until `goal` is met or nothing more may go.
     private func evict(until goal: (Ledger, _ free: Int64) -> Int64) async {
         var gone: (blobs: Int64, bytes: Int64) = (0, 0)
+        var batch = Self.firstBatch
         // What is forgotten takes less of the log than its file gave back, and it is emptied at the end.
         await database.letLogGrow(to: min(Self.log, capacity.snapshot.limit / 200))
         do throws(StoreError) {
@@ -109,8 +112,9 @@ actor Evictor {
                 let excess = goal(capacity.snapshot, capacity.free)
                 guard excess > 0 else { break }
                 if await partials.removeOldest() { continue }
-                let went = try await evictBatch(atLeast: excess)
+                let went = try await evict(batch, atLeast: excess)
                 guard went.blobs > 0 else { break }
+                batch = Self.batch
                 gone = (gone.blobs + went.blobs, gone.bytes + went.bytes)
             }
         } catch {
@@ -133,9 +137,11 @@ actor Evictor {
     }
 
     /// One batch: gates by try, files out of sight, rows away in one transaction, gates open, files unlinked.
-    private func evictBatch(atLeast bytes: Int64) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
+    private func evict(
+        _ count: Int, atLeast bytes: Int64
+    ) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
         let life = database.life
-        let candidates = try await database.leastRecentlyUsed(Self.batch, at: now(), lease: lease)
+        let candidates = try await database.leastRecentlyUsed(count, at: now(), lease: lease)
         var promised: Int64 = 0
         let held = candidates.filter { candidate in
             guard promised < bytes, gate.tryEnter(candidate.digest) else { return false }

@@ -202,7 +202,11 @@ extension MetadataDatabase {
 extension MetadataDatabase.Candidate {
     /// - Parameter row: number, bytes and size.
     init?(_ row: Row) {
-        guard let digest = Digest(data: row[1]) else { return nil }
+        // As it lies there: a row costs less than a copy of its bytes.
+        let digest = try? row.withUnsafeData(atIndex: 1) { data in
+            data.flatMap { $0.withUnsafeBytes { Digest(storedBytes: $0) } }
+        }
+        guard let digest else { return nil }
         self.init(number: row[0], digest: digest, size: row[2])
     }
 }
