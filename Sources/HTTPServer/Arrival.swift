@@ -13,5 +13,5 @@ struct Arrival {
         isPersistent = request.head.isPersistent
     }
 
-    var head: KnownHead { request.head }
+    var head: JudgedHead { request.head }
 }

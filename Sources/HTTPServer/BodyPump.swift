@@ -25,8 +25,8 @@ final class BodyPump {
     private var isAdvancing = false
     private var isCorked = false
 
-    /// Each piece costs a call and a turn of the loop; and a stored file may have to be read from the disk while the
-    /// whole loop waits.
+    /// Each piece costs a call; and a stored file may have to be read from the disk while the whole loop waits. The
+    /// kernel takes no more at once than there is room for in the socket.
     private static let clearPiece: Int64 = 4 << 20
     /// Under TLS a piece is memory as long as the client has not taken it, and for the connection's life that much is
     /// kept by NIOSSL. Full records (RFC 8446 §5.1), which fill the next power of two but for what is around them.
@@ -38,7 +38,9 @@ final class BodyPump {
     /// Bytes that are there to be sent, from which on the kernel is told to wait for full segments: a third less of its
     /// time for what goes out.
     private static let corkFrom: Int64 = 256 << 10
-    /// What a client may take in one turn of the loop, which has others.
+    /// What a client may take in one turn of the loop, which has others, and how long it then waits at least: what is
+    /// due at once would have its turn before them.
+    private static let breath = TimeAmount.microseconds(50)
     private static let turn: Int64 = 16 << 20
 
     init(_ body: FileBody, isChunked: Bool, connection: Connection) {
@@ -70,7 +72,7 @@ final class BodyPump {
         let first = offset
         while let connection, let body, !isInFlight, !isWaiting {
             if let end = body.end, offset >= end { return finish() }
-            if offset - first >= Self.turn { return rest(for: .zero) }
+            if offset - first >= Self.turn { return rest(for: Self.breath) }
 
             let me = NIOLoopBound(self, eventLoop: connection.table.loop)
             let view = body.view(offset, offset + 1, connection.table.waker) { me.value.resume() }

@@ -6,8 +6,8 @@ import NIOCore
 /// waiting ─ head, body dropped ─→ answering ─ response handed over ─→ next queued request, or waiting
 ///                                     └ last response ─→ closed, or lingering if the client may still be sending
 /// ```
-/// While it answers, it reads no more (only what one read had already brought is queued), so a client that sends
-/// without end waits in its own socket buffer.
+/// While it answers, it reads no more (only what one read had already brought is queued, and one more while an answer
+/// waits for the turn's end), so a client that sends without end waits in its own socket buffer.
 final class Connection: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = IOData
@@ -81,7 +81,7 @@ final class Connection: ChannelDuplexHandler {
         do {
             while !isDeaf, unread.readableBytes > measured { try readOn() }
         } catch {
-            refuse(KnownHead.Refusal(error))
+            refuse(JudgedHead.Refusal(error))
         }
         headIsUnderWay(meter.isUnderWay)
         // An idle connection keeps no buffer.
@@ -124,7 +124,7 @@ final class Connection: ChannelDuplexHandler {
         if isUnderWay, current == nil { deadline = .now() + table.timeouts.header }
     }
 
-    private func take(_ head: KnownHead) {
+    private func take(_ head: JudgedHead) {
         isHeadUnderWay = false
         let arrival = arrival(head)
         if head.refusal != nil || head.bodyLength ?? 0 > table.configuration.discardLimit {
@@ -139,7 +139,7 @@ final class Connection: ChannelDuplexHandler {
         }
     }
 
-    private func arrival(_ head: KnownHead) -> Arrival {
+    private func arrival(_ head: JudgedHead) -> Arrival {
         let request = Request(
             head, peer: peer, id: table.makeID(), lane: table.lane, isByOwner: table.isForOwner)
         return Arrival(request, began: .now())
@@ -168,7 +168,9 @@ final class Connection: ChannelDuplexHandler {
 
     private func admit(_ arrival: Arrival) {
         var arrival = arrival
-        if queue.count == Self.queueLimit || queuedBytes > Self.queuedBytesLimit {
+        // Those that memory has answered wait for nothing but the turn's end.
+        while isPosted, isQueueFull, table.outbox.sendNow() {}
+        if isQueueFull {
             arrival.isPersistent = false
             isInputUnread = true
         }
@@ -176,6 +178,8 @@ final class Connection: ChannelDuplexHandler {
         queue.append(arrival)
         advance()
     }
+
+    private var isQueueFull: Bool { queue.count >= Self.queueLimit || queuedBytes > Self.queuedBytesLimit }
 
     /// Gives requests their turn until one has to wait. A loop, not a recursion: memory may answer all of a pipeline.
     private func advance() {
@@ -223,7 +227,7 @@ final class Connection: ChannelDuplexHandler {
     private func answer(_ exchange: Exchange, _ response: Response, isLast: Bool = false) {
         let framing = Framing(response, isHTTP10: exchange.arrival.head.isHTTP10)
         let ends =
-            isLast || !exchange.arrival.isPersistent || framing == .untilClose || table.isDraining
+            isLast || !exchange.arrival.isPersistent || framing == .untilClose || table.isStopping || table.isDraining
             || (isInputClosed && queue.isEmpty) || response.endsConnection
         exchange.answered(by: response, isLast: ends)
         if ends { isDeaf = true }
@@ -323,9 +327,9 @@ final class Connection: ChannelDuplexHandler {
     }
 
     /// Answers what cannot be read, after what could.
-    private func refuse(_ refusal: KnownHead.Refusal) {
+    private func refuse(_ refusal: JudgedHead.Refusal) {
         guard !isDeaf else { return }
-        admitUnread(arrival(KnownHead(refusal: refusal)))
+        admitUnread(arrival(JudgedHead(refusal: refusal)))
     }
 }
 

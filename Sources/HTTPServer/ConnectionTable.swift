@@ -8,6 +8,8 @@ final class ConnectionTable {
     let loop: any EventLoop
     /// Its connections are those of the admin socket.
     let isForOwner: Bool
+    /// The server is about to drain: whoever is answered is told that the connection ends.
+    var isStopping = false
     private(set) var configuration: ServerConfiguration
     private(set) var timeouts: Timeouts
     /// Where bytes of files rest on their way into TLS; one for all connections, since none is left there.
@@ -57,10 +59,8 @@ final class ConnectionTable {
         timeouts = Timeouts(configuration)
     }
 
-    /// The server is about to drain.
-    var isStopping = false
     /// Whether the server is stopping: what is under way ends, what is asked now is answered 503.
-    var isDraining: Bool { isStopping || drained != nil }
+    var isDraining: Bool { drained != nil }
 
     var date: String { dateLine.text(at: now()) }
 

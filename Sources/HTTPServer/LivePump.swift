@@ -32,6 +32,9 @@ final class LivePump {
         body.begin(writer)
     }
 
+    /// The kernel has taken the head: what came meanwhile may follow.
+    func headTaken() { advance() }
+
     /// The response has ended one way or another.
     func stop() {
         connection = nil

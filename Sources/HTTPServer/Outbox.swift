@@ -33,13 +33,18 @@ final class Outbox {
     func post(_ exchange: Exchange, of connection: Connection, body: Int, write: (inout ByteBuffer) -> Void) {
         write(&bytes)
         letters.append(Letter(connection: connection, exchange: exchange, end: bytes.writerIndex, body: body))
-        if letters.count == 1 { loop.assumeIsolated().execute { self.send() } }
-        if bytes.writerIndex > Self.full { send() }
+        if letters.count == 1 { loop.assumeIsolated().execute { self.sendNow() } }
+        if isFull { sendNow() }
     }
 
-    /// Also what is answered meanwhile has a turn of its own.
-    private func send() {
-        guard !isSending, !letters.isEmpty else { return }
+    /// Whether no more should be gathered: what is being sent may bring new ones.
+    var isFull: Bool { bytes.writerIndex > Self.full }
+
+    /// What is answered meanwhile is sent the next time.
+    ///
+    /// - Returns: false if there was nothing to do, or somebody is at it.
+    @discardableResult func sendNow() -> Bool {
+        guard !isSending, !letters.isEmpty else { return false }
         isSending = true
         swap(&letters, &leaving.letters)
         swap(&bytes, &leaving.bytes)
@@ -55,6 +60,6 @@ final class Outbox {
         leaving.letters.removeAll(keepingCapacity: true)
         leaving.bytes.clear()
         isSending = false
-        if !letters.isEmpty { loop.assumeIsolated().execute { self.send() } }
+        return true
     }
 }

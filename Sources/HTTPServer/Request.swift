@@ -3,7 +3,7 @@ package import HTTPTypes
 import Synchronization
 
 package struct Request: Sendable {
-    let head: KnownHead
+    let head: JudgedHead
     /// The client's IP address; an IPv4 one in dotted form also on an IPv6 listener.
     package let peer: String
     /// Unique in this process; the `id` of the access log.
@@ -13,7 +13,7 @@ package struct Request: Sendable {
     /// It came through the admin socket, which only the owner of the data can open.
     package let isByOwner: Bool
 
-    init(_ head: KnownHead, peer: String, id: UInt64, lane: Int, isByOwner: Bool) {
+    init(_ head: JudgedHead, peer: String, id: UInt64, lane: Int, isByOwner: Bool) {
         self.head = head
         self.peer = peer
         self.id = id
@@ -26,7 +26,7 @@ package struct Request: Sendable {
         peer: String = "127.0.0.1", id: UInt64 = 0, isByOwner: Bool = false
     ) {
         self.init(
-            KnownHead(method: method, path: path, query: query, fields: fields), peer: peer, id: id, lane: 0,
+            JudgedHead(method: method, path: path, query: query, fields: fields), peer: peer, id: id, lane: 0,
             isByOwner: isByOwner)
     }
 

@@ -59,7 +59,7 @@ package struct Response: Sendable {
         return Response(status: status, fields: fields, body: .bytes(Array("\(text)\n".utf8)))
     }
 
-    static func plain(_ refusal: KnownHead.Refusal) -> Response {
+    static func plain(_ refusal: JudgedHead.Refusal) -> Response {
         plain(refusal.status, refusal.reason, retryAfter: refusal.retryAfter)
     }
 }

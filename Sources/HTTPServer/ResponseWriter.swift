@@ -38,7 +38,7 @@ extension Connection {
             setLinger(true)
             let pump = LivePump(body, isChunked: framing == .chunked, connection: self)
             output.live = pump
-            send(bytes(of: head)) {}
+            send(bytes(of: head)) { pump.headTaken() }
             pump.start()
             if table.isDraining { pump.drain() }
         }
@@ -46,7 +46,7 @@ extension Connection {
 
     /// A head and a body in memory, at the end of the loop's turn if that may be.
     private func post(_ head: ResponseHead, _ body: [UInt8], of exchange: Exchange) {
-        guard openOutlet != nil, body.count <= Outbox.largest else {
+        guard openOutlet != nil, body.count <= Outbox.largest, !table.outbox.isFull else {
             return send(bytes(of: head, body)) { self.sent(body.count, of: exchange) }
         }
         isPosted = true

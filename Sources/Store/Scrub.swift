@@ -56,14 +56,22 @@ struct SpotChecks {
     ///   - now: Unix time in milliseconds.
     /// - Returns: whether somebody must begin to work through them.
     mutating func served(_ digest: Digest, size: Int64, bytes: Int64, rate: Double, at now: Int64) -> Bool {
+        let before = credit
         credit += Double(bytes) * rate
-        guard credit >= Double(size) else { return false }
-        if rate < 1, let last = looked[digest], 0..<Self.rest ~= now - last {
-            credit = Double(size)
+        guard credit >= Double(size), waiting.count < Self.mostWaiting else { return false }
+        guard rate < 1 else {
+            credit -= Double(size)
+            return add(digest, size: size)
+        }
+        if let last = looked[digest], 0..<Self.rest ~= now - last {
+            // What others have saved up stays; this one's own share does not grow beyond what it takes.
+            credit = max(before, min(credit, Double(size)))
             return false
         }
         credit -= Double(size)
         if looked.count >= Self.mostWaiting { looked = looked.filter { 0..<Self.rest ~= now - $0.value } }
+        // Who is forgotten may be looked at twice.
+        if looked.count >= Self.mostWaiting { looked = [:] }
         looked[digest] = now
         return add(digest, size: size)
     }

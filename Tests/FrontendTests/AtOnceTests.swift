@@ -5,6 +5,7 @@ import HTTPServer
 import HTTPTypes
 import OCI
 import PullThrough
+import Store
 import TestSupport
 import Testing
 
@@ -46,6 +47,25 @@ import Testing
             let totals = scene.cache.statistics.totals
             #expect(totals.requests[.miss] == 1 && totals.requests[.hit] == 4)
             #expect(totals.toClients == Int64(5 * image.manifest.bytes.count))
+        }
+    }
+
+    @Test func `what is gone, or for others to answer, is not said again from memory`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            let image = scene.image()
+            func pull() async throws -> String? {
+                let reply = await scene.get(ManifestTests.path)
+                _ = try await reply.bytes()
+                return reply.cacheStatus
+            }
+            for _ in 0..<4 { _ = try await pull() }
+            #expect(scene.responder.ready(scene.request("GET", ManifestTests.path))?.prepared != nil)
+            try await scene.store.invalidate(image.manifest.digest)
+            #expect(scene.responder.ready(scene.request("GET", ManifestTests.path))?.status == nil)
+            for _ in 0..<4 { _ = try await pull() }
+            #expect(try await pull() == "wharf; hit")
+            scene.cache.reconfigure(directory: scene.cache.directory, isOffline: false)
+            #expect(scene.responder.ready(scene.request("GET", ManifestTests.path))?.prepared == nil)
         }
     }
 

@@ -5,7 +5,7 @@ import Testing
 @testable import HTTPServer
 
 @Suite("Known heads") struct KnownHeadsTests {
-    private func head(_ heads: inout KnownHeads, _ text: String) throws -> KnownHead {
+    private func head(_ heads: inout KnownHeads, _ text: String) throws -> JudgedHead {
         try Array(text.utf8).withUnsafeBytes { try heads.head($0) }
     }
 

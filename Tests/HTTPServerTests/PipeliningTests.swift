@@ -1,4 +1,5 @@
 // RFC 9112 §9: persistence, pipelining, half-close and the end of a connection.
+import Foundation
 import HTTPServer
 import HTTPTypes
 import Synchronization
@@ -63,6 +64,46 @@ import Testing
             let statuses = try await onThread { try (0...count).map { _ in try client.reply().status } }
             try await sender.value
             #expect(statuses.allSatisfy { $0 == 200 })
+        }
+    }
+
+    @Test func `whoever says it sends no more is answered all that memory knows, however much it was`() async throws {
+        try await TestServer.run(StubResponder.echo) { server in
+            for _ in 0..<5 {
+                let client = try await server.connect()
+                let (bytes, end) = try await onThread {
+                    try client.send((0..<1_000).map { "GET /\($0) HTTP/1.1\r\nHost: t\r\n\r\n" }.joined())
+                    client.shutdownOutput()
+                    return client.receiveAll()
+                }
+                let answers = String(decoding: bytes, as: UTF8.self).components(separatedBy: "HTTP/1.1 200 OK\r\n")
+                #expect(answers.count - 1 == 1_000 && end == .closed)
+            }
+        }
+    }
+
+    @Test func `answers of many connections at once stay each with its own`() async throws {
+        let responder = StubResponder(ready: { request in
+            request.path.hasPrefix("/large")
+                ? .text(String(repeating: request.path, count: 60_000 / request.path.utf8.count)) : .text(request.path)
+        })
+        try await TestServer.run(responder) { server in
+            var clients: [Client] = []
+            for _ in 0..<100 { clients.append(try await server.connect()) }
+            try await onThread { [clients] in
+                for (number, client) in clients.enumerated() {
+                    try client.get("/small/\(number)")
+                    try client.get("/large/\(number)")
+                    try client.get("/last/\(number)")
+                }
+                // Some are gone before they are answered.
+                for client in clients[90...] { client.reset() }
+                for (number, client) in clients[..<90].enumerated() {
+                    #expect(try client.reply().text == "/small/\(number)")
+                    #expect(try client.reply().text.hasPrefix("/large/\(number)/large/\(number)/"))
+                    #expect(try client.reply().text == "/last/\(number)")
+                }
+            }
         }
     }
 

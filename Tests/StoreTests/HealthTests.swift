@@ -179,6 +179,19 @@ import Testing
         #expect(serve(1, at: 61_005))
     }
 
+    @Test func `a small one that is asked for all the time takes nothing from a large one`() {
+        let (large, small) = (Digest.of([1]), Digest.of([2]))
+        var checks = SpotChecks()
+        var looked = 0
+        for now in 0..<10_000 as Range<Int64> {
+            for (digest, size) in [(large, Int64(1_000_000)), (small, 100)] {
+                _ = checks.served(digest, size: size, bytes: size, rate: 0.01, at: 1000 + now * 1000)
+                while let next = checks.next() { looked += next.digest == large ? 1 : 0 }
+            }
+        }
+        #expect(looked >= 95)
+    }
+
     @Test func `whatever may go wrong with a right blob, doubt keeps it`() async throws {
         try await scene.life { store in
             let digest = try await store.put(seeded(1, 100_000))

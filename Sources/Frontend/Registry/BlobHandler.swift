@@ -14,7 +14,7 @@ struct BlobHandler: Sendable {
             // RFC 9110 §13.1.2: who has it already is told so, and no transfer is begun for that.
             let isKnown = Validators.ifNoneMatch(request.fields[.ifNoneMatch], entityTag: "\"\(digest)\"")
             return isKnown || request.method == .head
-                ? try await facts(isKnown ? .notModified : .ok, digest, in: repository)
+                ? try await facts(isKnown ? .notModified : .ok, digest, in: repository, request.lane)
                 : try await get(request, digest, in: repository)
         } catch {
             cache.statistics.count(error.requestClass, of: repository)
@@ -27,7 +27,7 @@ struct BlobHandler: Sendable {
         let isKnown = Validators.ifNoneMatch(request.fields[.ifNoneMatch], entityTag: "\"\(digest)\"")
         guard !isKnown, request.method == .get else {
             return cache.blobSizeAtOnce(digest, in: repository)
-                .map { facts(isKnown ? .notModified : .ok, digest, in: repository, size: $0, .hit) }
+                .map { facts(isKnown ? .notModified : .ok, digest, in: repository, size: $0, .hit, request.lane) }
         }
         let (field, condition) = (request.fields[.range], request.fields[.ifRange])
         guard let answer = cache.blobAtOnce(digest, in: repository, range: reading(field, condition, digest))
@@ -38,17 +38,17 @@ struct BlobHandler: Sendable {
 
     /// An answer without a body.
     private func facts(
-        _ status: HTTPResponse.Status, _ digest: Digest, in repository: Repository
+        _ status: HTTPResponse.Status, _ digest: Digest, in repository: Repository, _ lane: Int
     ) async throws(Refusal) -> Response {
         let (size, cacheStatus) = try await cache.blobFacts(digest, in: repository)
-        return facts(status, digest, in: repository, size: size, cacheStatus)
+        return facts(status, digest, in: repository, size: size, cacheStatus, lane)
     }
 
     private func facts(
         _ status: HTTPResponse.Status, _ digest: Digest, in repository: Repository, size: Int64?,
-        _ cacheStatus: CacheStatus
+        _ cacheStatus: CacheStatus, _ lane: Int
     ) -> Response {
-        cache.statistics.count(cacheStatus.requestClass, of: repository)
+        cache.statistics.tally(of: repository, lane: lane).count(cacheStatus.requestClass)
         var fields = fields(of: digest, cacheStatus)
         if let size { fields[.contentLength] = "\(size)" }
         return Response(status: status, fields: fields)

@@ -23,7 +23,7 @@ struct ManifestHandler: Sendable {
 
     /// What was in memory.
     func ready(_ request: Request, _ answer: ManifestAnswer, _ repository: Repository) -> Response {
-        cache.statistics.count(answer.status.requestClass, of: repository)
+        cache.statistics.tally(of: repository, lane: request.lane).count(answer.status.requestClass)
         return response(to: request, answer, repository)
     }
 

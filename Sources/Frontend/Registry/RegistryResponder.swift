@@ -84,7 +84,7 @@ struct RegistryResponder: Sendable {
 
     private func destination(of request: Request) -> Destination {
         if let target = known(request) { return .target(target) }
-        do throws(Misdirected) {
+        do throws(Settled) {
             let target = try target(of: request)
             if request.isPlain { request.finding = target }
             return .target(target)
@@ -96,52 +96,54 @@ struct RegistryResponder: Sendable {
         }
     }
 
-    private struct Misdirected: Error {
+    /// There is nothing to look for: a mistake, or the base.
+    private struct Settled: Error {
         let response: Response
         /// Counted as a pull request that went wrong.
         var isPull = false
     }
 
-    private func target(of request: Request) throws(Misdirected) -> KnownTarget {
+    private func target(of request: Request) throws(Settled) -> KnownTarget {
         let endpoint: Endpoint
         do throws(EndpointError) {
             endpoint = try Endpoint(path: request.path)
         } catch {
-            throw Misdirected(
+            throw Settled(
                 response: ErrorMapping.response(to: error, isRead: request.isRead),
                 isPull: request.isRead && request.asksForContent)
         }
         guard request.isRead else {
-            throw Misdirected(
+            throw Settled(
                 response: ErrorMapping.response(
                     .methodNotAllowed, .unsupported, "this mirror is read-only: push to the registry itself",
                     fields: [.allow: "GET, HEAD"]))
         }
-        if case .base = endpoint { throw Misdirected(response: version()) }
+        if case .base = endpoint { throw Settled(response: version()) }
         guard let name = endpoint.repositoryName else {
-            throw Misdirected(
+            throw Settled(
                 response: ErrorMapping.response(.notFound, .unsupported, "the catalog is not served here"))
         }
         let namespace = request.namespace
         let (edition, destination) = (cache.edition, try route(name, request, isPull: endpoint.isPull))
         guard case .upstream(let repository) = destination else {
-            throw Misdirected(
+            throw Settled(
                 response: ErrorMapping.response(.notFound, .nameUnknown, "nothing was pushed to \(name)"),
                 isPull: endpoint.isPull)
         }
         return KnownTarget(
-            endpoint, repository, tally: cache.statistics.tally(of: repository, lane: request.lane),
+            endpoint, repository,
+            tally: cache.statistics.tally(of: endpoint.isPull ? repository : nil, lane: request.lane),
             isNamespaced: namespace != nil, isConditional: request.fields.contains(.ifNoneMatch), edition: edition)
     }
 
     private func route(
         _ name: RepositoryName, _ request: Request, isPull: Bool
-    ) throws(Misdirected) -> UpstreamDirectory.Route {
+    ) throws(Settled) -> UpstreamDirectory.Route {
         do throws(PullThroughError) {
             if Via.current.leadsBack(to: pseudonym) { throw .leadsBack }
             return try cache.directory.route(name, namespace: request.namespace, ownHost: request.fields[.host])
         } catch {
-            throw Misdirected(response: ErrorMapping.response(to: error, about: .name), isPull: isPull)
+            throw Settled(response: ErrorMapping.response(to: error, about: .name), isPull: isPull)
         }
     }
 

@@ -29,7 +29,7 @@ extension IngestWriter {
     /// - Throws: `.sizeMismatch` if any byte is missing, `.digestMismatch`, what reading back met, or `.ended` if it
     ///   was given up meanwhile.
     package func verify() async throws(StoreError) -> Int64 {
-        let extents = state.withLock { state in
+        let extents = whileNotWriting { state in
             state.isSealed = true
             return state.extents
         }

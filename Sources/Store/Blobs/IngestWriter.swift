@@ -5,9 +5,9 @@ package import OCI
 import Synchronization
 
 /// Bytes are written in any order and by any thread, one write at a time; a hash job follows their contiguous prefix,
-/// at most one at a time (`IngestHash.swift`), and waits for no write; readers follow the landing. The file and its
-/// reservation end exactly once: by `ContentStore.commit` or `keep`, or with the last reference to this. One that is
-/// passing (`IngestPassing.swift`) only lets its bytes through.
+/// at most one at a time (`IngestHash.swift`), and is not held up by writes; readers follow the landing. The file and
+/// its reservation end exactly once: by `ContentStore.commit` or `keep`, or with the last reference to this. One that
+/// is passing (`IngestPassing.swift`) only lets its bytes through.
 package final class IngestWriter: Sendable {
     package let digest: Digest
     /// The whole length in bytes as announced, if anybody did.
@@ -139,7 +139,7 @@ package final class IngestWriter: Sendable {
     /// It will not be whole this time: followers are told, and nothing more is taken.
     package func stop() {
         landing.end(.broken)
-        state.withLock { $0.isSealed = true }
+        whileNotWriting { $0.isSealed = true }
     }
 
     /// The file, taken out to be published, kept or thrown away, once.
@@ -184,9 +184,11 @@ package final class IngestWriter: Sendable {
 
     /// Makes the content durable; the file is not published yet.
     func sync() throws(StoreError) {
-        try state.withLock { (state: inout State) throws(StoreError) in
-            guard state.ingest != nil, state.window == nil else { throw .ended }
-            try state.ingest?.sync(size: state.extents.end)
+        try writing.withLock { (_: inout Void) throws(StoreError) in
+            try state.withLock { (state: inout State) throws(StoreError) in
+                guard state.ingest != nil, state.window == nil else { throw .ended }
+                try state.ingest?.sync(size: state.extents.end)
+            }
         }
     }
 }

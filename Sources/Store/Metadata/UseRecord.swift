@@ -202,7 +202,7 @@ extension MetadataDatabase {
 extension MetadataDatabase.Candidate {
     /// - Parameter row: number, bytes and size.
     init?(_ row: Row) {
-        // As it lies there: a row costs less than a copy of its bytes.
+        // As it lies there: a row costs less than a copy of its bytes. What is no blob is no digest.
         let digest = try? row.withUnsafeData(atIndex: 1) { data in
             data.flatMap { $0.withUnsafeBytes { Digest(storedBytes: $0) } }
         }

@@ -3,7 +3,7 @@ import HTTPTypes
 import Synchronization
 
 /// What a head says. It is the same each time the same bytes arrive, and so is kept: `KnownHeads`.
-final class KnownHead: Sendable {
+final class JudgedHead: Sendable {
     let method: HTTPRequest.Method
     let path: String
     let query: String?
@@ -47,20 +47,20 @@ final class KnownHead: Sendable {
     }
 
     /// Judges a head; what is wrong with it becomes its refusal.
-    static func judged(_ head: RequestHead) -> KnownHead {
+    static func judged(_ head: RequestHead) -> JudgedHead {
         do throws(Refusal) {
             return try judge(head)
         } catch {
-            return KnownHead(refusal: error)
+            return JudgedHead(refusal: error)
         }
     }
 
-    private static func judge(_ head: RequestHead) throws(Refusal) -> KnownHead {
+    private static func judge(_ head: RequestHead) throws(Refusal) -> JudgedHead {
         let (fields, isHTTP10) = (head.fields, head.isHTTP10)
         let (path, query) = try target(head)
         let bodyLength = try framing(fields, isHTTP10: isHTTP10)
         try checkHost(fields, isHTTP10: isHTTP10)
-        return KnownHead(
+        return JudgedHead(
             method: head.method, path: path, query: query, fields: fields, isHTTP10: isHTTP10,
             // What follows an upgrade, or a CONNECT, may be another protocol; and we never upgrade.
             isPersistent: isKeptAlive(fields, isHTTP10: isHTTP10) && !fields.contains(.upgrade)
@@ -156,7 +156,7 @@ final class KnownHead: Sendable {
     }
 }
 
-extension KnownHead.Refusal {
+extension JudgedHead.Refusal {
     /// What cannot be read.
     init(_ fault: any Error) {
         switch fault {
