@@ -28,20 +28,25 @@ final class Connection: ChannelDuplexHandler {
     private static let queuedBytesLimit = 16 * 1024
 
     let table: ConnectionTable
+    let channel: any Channel
+    /// `NewConnection.swift`.
+    var standing = Standing.fresh
+    /// Its place in the table.
+    var place = 0
     private(set) var context: ChannelHandlerContext?
     /// Where TLS is spoken: behind it, towards the network, is what the client's kernel gets. `SecureConnection.swift`.
     var tls: ChannelHandlerContext?
     private(set) var deadline = NIODeadline.distantFuture
     private(set) var current: Exchange?
-    private(set) var peer = ""
-    /// The socket's. To be used while the channel is active, and on its loop: `ResponseWriter.swift`.
-    private(set) var descriptor: CInt?
+    var peer = ""
+    /// The socket's. To be used while the connection is open, and on its loop: `ResponseWriter.swift`.
+    var descriptor: CInt?
     /// Writes that are waiting in the channel for the kernel to take them.
     var inFlight = 0
     var isInFlight: Bool { inFlight > 0 }
     /// The answer is made, and is sent at the end of the loop's turn.
     var isPosted = false
-    private var admission = ConnectionLimits.Admission.dropped
+    var admission = ConnectionLimits.Admission.dropped
     private var receiving = Receiving.head
     private var queue: [Arrival] = []
     private var queuedBytes = 0
@@ -61,8 +66,9 @@ final class Connection: ChannelDuplexHandler {
     /// Owned by `ResponseWriter.swift`.
     var output = Output()
 
-    init(table: ConnectionTable) {
+    init(table: ConnectionTable, channel: any Channel) {
         self.table = table
+        self.channel = channel
         meter = HeadMeter(limit: table.configuration.headLimit)
     }
 
@@ -74,8 +80,12 @@ final class Connection: ChannelDuplexHandler {
     // MARK: Requests
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        arrived(unwrapInboundIn(data))
+    }
+
+    func arrived(_ bytes: ByteBuffer) {
         guard !isDeaf else { return }
-        var bytes = unwrapInboundIn(data)
+        var bytes = bytes
         if current != nil { queuedBytes += bytes.readableBytes }
         if unread.readableBytes == 0 { unread = bytes } else { unread.writeBuffer(&bytes) }
         do {
@@ -185,7 +195,7 @@ final class Connection: ChannelDuplexHandler {
     private func advance() {
         guard !isAdvancing else { return }
         isAdvancing = true
-        while current == nil, !isLingering, context?.channel.isActive == true, !queue.isEmpty {
+        while current == nil, !isLingering, isOpen, !queue.isEmpty {
             begin(Exchange(queue.removeFirst()))
         }
         isAdvancing = false
@@ -217,7 +227,7 @@ final class Connection: ChannelDuplexHandler {
     }
 
     private func deliver(_ response: Response, to exchange: Exchange) {
-        guard exchange === current, context?.channel.isActive == true else {
+        guard exchange === current, isOpen else {
             response.observer?.ended(.clientLeft)
             return
         }
@@ -258,7 +268,7 @@ final class Connection: ChannelDuplexHandler {
     /// Nothing is asked: what was put off meanwhile happens now, and the clock is set.
     private func rest() {
         queuedBytes = 0
-        guard !isLingering, context?.channel.isActive == true else { return }
+        guard !isLingering, isOpen else { return }
         if isInputClosed || (table.isDraining && awaitsHead && !isHeadUnderWay) { return leave() }
         let isWaited = isHeadUnderWay || !hasServed || !awaitsHead
         deadline = .now() + (isWaited ? table.timeouts.header : table.timeouts.idle)
@@ -272,8 +282,10 @@ final class Connection: ChannelDuplexHandler {
     /// Closes after the last response. If the client may still be sending, only our side at first: a close with unread
     /// input is a reset (RFC 9112 §9.6), and that can overtake the response.
     private func leave() {
-        guard let context, !isLingering else { return }
+        guard !isLingering else { return }
         guard isInputUnread, !isInputClosed else { return close() }
+        register()
+        guard let context else { return }
         isLingering = true
         isDeaf = true
         deadline = .now() + table.timeouts.linger
@@ -287,7 +299,7 @@ final class Connection: ChannelDuplexHandler {
     /// Under TLS the client is told first, and has a moment to say the same; what else it says then comes too late.
     private func close() {
         isDeaf = true
-        context?.close(promise: nil)
+        shut(context)
     }
 
     /// Ends the connection so that no client takes what it has for the whole: by RST.
@@ -297,7 +309,19 @@ final class Connection: ChannelDuplexHandler {
         isDeaf = true
         setLinger(true)
         // Not through TLS, which would say an honest end first.
-        (tls ?? context)?.close(promise: nil)
+        shut(tls ?? context)
+    }
+
+    /// The connection is no more, and its descriptor may be another's next.
+    func over() {
+        guard standing != .over else { return }
+        standing = .over
+        isDeaf = true
+        descriptor = nil
+        queue = []
+        if let exchange = current { end(exchange, .clientLeft) }
+        table.limits.leave(peer, admission)
+        table.remove(self)
     }
 
     /// The server is stopping. What is under way goes on, if it has an end; an idle connection has nothing to wait for.
@@ -345,24 +369,7 @@ extension Connection {
         tls = nil
     }
 
-    func channelActive(context: ChannelHandlerContext) {
-        peer = context.remoteAddress.flatMap(Self.address) ?? "-"
-        descriptor = Pipeline.socket(of: context.channel)
-        admission = table.limits.enter(peer)
-        table.insert(self)
-        deadline = .now() + table.timeouts.header
-        guard case .dropped = admission else { return table.isDraining ? drain() : () }
-        reset(as: .broken)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        isDeaf = true
-        descriptor = nil
-        queue = []
-        if let exchange = current { end(exchange, .clientLeft) }
-        table.limits.leave(peer, admission)
-        table.remove(self)
-    }
+    func channelInactive(context: ChannelHandlerContext) { over() }
 
     /// Back-pressure: while a request is being answered, the next bytes stay in the socket.
     func read(context: ChannelHandlerContext) {
@@ -387,15 +394,5 @@ extension Connection {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if tls != nil, tlsFailed(error) { return }
         context.close(promise: nil)
-    }
-
-    private static func address(_ address: SocketAddress) -> String? {
-        if case .v4(let address) = address {
-            // The place of the address in a sockaddr_in: behind family and port, two bytes each.
-            return withUnsafeBytes(of: address.address) { "\($0[4]).\($0[5]).\($0[6]).\($0[7])" }
-        }
-        guard let text = address.ipAddress else { return nil }
-        // An IPv4 client of an IPv6 listener is the same client.
-        return text.hasPrefix("::ffff:") && text.contains(".") ? String(text.dropFirst(7)) : text
     }
 }

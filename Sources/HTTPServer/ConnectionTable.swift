@@ -14,6 +14,8 @@ final class ConnectionTable {
     private(set) var timeouts: Timeouts
     /// Where bytes of files rest on their way into TLS; one for all connections, since none is left there.
     var scratch = ByteBuffer()
+    /// What a new one brings is read into this; likewise.
+    var inlet = ByteBuffer()
     /// Of requests that came on any of them.
     var heads = KnownHeads()
     let outbox: Outbox
@@ -25,7 +27,8 @@ final class ConnectionTable {
     /// Among the event loops.
     let lane: Int
     private let now: @Sendable () -> Int64
-    private var connections: [ObjectIdentifier: Connection] = [:]
+    /// In no order; each knows its place.
+    private var connections: [Connection] = []
     private var drained: EventLoopPromise<Void>?
     private var isSweeping = false
     private var nextID: UInt64
@@ -71,12 +74,17 @@ final class ConnectionTable {
     }
 
     func insert(_ connection: Connection) {
-        connections[ObjectIdentifier(connection)] = connection
+        connection.place = connections.count
+        connections.append(connection)
         scheduleSweep()
     }
 
     func remove(_ connection: Connection) {
-        connections[ObjectIdentifier(connection)] = nil
+        let last = connections.removeLast()
+        if last !== connection {
+            connections[connection.place] = last
+            last.place = connection.place
+        }
         if connections.isEmpty { drained?.succeed() }
     }
 
@@ -89,14 +97,14 @@ final class ConnectionTable {
             promise.succeed()
             return promise.futureResult
         }
-        for connection in Array(connections.values) { connection.drain() }
+        for connection in connections { connection.drain() }
         let deadline = loop.assumeIsolated().scheduleTask(in: time) { self.resetAll() }
         promise.futureResult.assumeIsolated().whenComplete { _ in deadline.cancel() }
         return promise.futureResult
     }
 
     func resetAll() {
-        for connection in Array(connections.values) { connection.reset(as: .broken) }
+        for connection in connections { connection.reset(as: .broken) }
     }
 
     private func scheduleSweep() {
@@ -105,7 +113,7 @@ final class ConnectionTable {
         loop.assumeIsolated().scheduleTask(in: timeouts.sweep) {
             self.isSweeping = false
             let now = NIODeadline.now()
-            for connection in self.connections.values.filter({ $0.deadline <= now }) { connection.expire(at: now) }
+            for connection in self.connections.filter({ $0.deadline <= now }) { connection.expire(at: now) }
             self.scheduleSweep()
         }
     }

@@ -27,19 +27,14 @@ enum Pipeline {
         try await bootstrap(table, loop).withBoundSocket(descriptor).get()
     }
 
-    /// What all listeners and their connections have in common.
+    /// What all listeners have in common. Of their connections the bootstrap hears nothing: `Acceptor` keeps them.
     private static func bootstrap(_ table: NIOLoopBound<ConnectionTable>, _ loop: any EventLoop) -> ServerBootstrap {
         ServerBootstrap(group: loop)
+            // Of those that are waiting, so many in a turn of the loop: what they ask is answered together.
+            .serverChannelOption(.maxMessagesPerRead, value: 32)
             .serverChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try rest(channel, table.value) }
-            }
-            .childChannelInitializer { channel in
-                do {
-                    try configure(channel, table.value)
-                    // The loop's own: it costs nothing.
-                    return channel.eventLoop.makeSucceededVoidFuture()
-                } catch {
-                    return channel.eventLoop.makeFailedFuture(error)
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Acceptor(table: table.value))
                 }
             }
     }
@@ -59,19 +54,13 @@ enum Pipeline {
     /// Requests are small, and every idle connection keeps one of these.
     private static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
 
-    private static func rest(_ listener: any Channel, _ table: ConnectionTable) throws {
-        try listener.pipeline.syncOperations.addHandler(AcceptRest(logger: table.logger))
-    }
-
     /// No decoder, no encoder, no pipelining handler: `Connection` reads, keeps the order, and writes.
-    private static func configure(_ channel: any Channel, _ table: ConnectionTable) throws {
-        // At once: through the bootstrap each of them costs a new connection a future.
+    static func add(_ connection: Connection, to channel: any Channel) throws {
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
         try channel.syncOptions?.setOption(.recvAllocator, value: receive)
-        let connection = Connection(table: table)
         let pipeline = channel.pipeline.syncOperations
-        if let tls = table.configuration.tls, !table.isForOwner {
+        if let tls = connection.secured {
             let handler = NIOSSLServerHandler(context: tls.context)
             try pipeline.addHandler(handler)
             connection.tls = try pipeline.context(handler: handler)

@@ -25,6 +25,7 @@ extension Connection {
         case .bytes(let bytes):
             post(head, bytes, of: exchange)
         case .file(let body):
+            register()
             // From here to the body's end, however the connection ends (a failed sendfile, a bug, the process killed),
             // it ends by RST.
             setLinger(true)
@@ -34,6 +35,7 @@ extension Connection {
             send(bytes(of: head)) {}
             pump.start()
         case .live(let body):
+            register()
             // As above: only an end that was meant is one.
             setLinger(true)
             let pump = LivePump(body, isChunked: framing == .chunked, connection: self)
@@ -63,9 +65,13 @@ extension Connection {
         guard exchange === current else { return }
         isPosted = false
         let taken = openOutlet.map { max(0, Glibc.send($0, bytes.baseAddress, bytes.count, flags)) } ?? 0
-        guard taken < bytes.count else { return sent(body, of: exchange) }
-        let rest = ByteBuffer(bytes: UnsafeRawBufferPointer(rebasing: bytes[taken...]))
-        enqueue(.byteBuffer(rest)) { self.sent(body, of: exchange) }
+        if taken < bytes.count {
+            let rest = ByteBuffer(bytes: UnsafeRawBufferPointer(rebasing: bytes[taken...]))
+            enqueue(.byteBuffer(rest)) { self.sent(body, of: exchange) }
+        } else {
+            sent(body, of: exchange)
+        }
+        registerUnlessPosted()
     }
 
     private func sent(_ body: Int, of exchange: Exchange) {
@@ -120,10 +126,7 @@ extension Connection {
     // MARK: Towards the kernel
 
     /// While it is open, and on its loop: NIO closes it there, and says at once that it has.
-    private var socket: CInt? {
-        guard let context, context.channel.isActive else { return nil }
-        return descriptor
-    }
+    private var socket: CInt? { isOpen ? descriptor : nil }
 
     /// Where the kernel may be given something past the channel: nothing waits there that would be overtaken.
     private var openOutlet: CInt? { isInFlight || tls != nil ? nil : socket }
@@ -155,6 +158,7 @@ extension Connection {
     }
 
     private func enqueue(_ data: IOData, then: @escaping () -> Void) {
+        register()
         guard let context else { return }
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { result in

@@ -33,7 +33,7 @@ extension Connection {
     func tlsTold(_ event: Any) {
         guard case .handshakeCompleted = event as? TLSUserEvent else { return }
         // It fails on a socket that is closed, where nobody waits.
-        try? context?.channel.syncOptions?.setOption(.tcpOption(.init(rawValue: TCP_QUICKACK)), value: 1)
+        try? channel.syncOptions?.setOption(.tcpOption(.init(rawValue: TCP_QUICKACK)), value: 1)
     }
 
     /// - Returns: whether nothing else is to be done: the connection goes on, or is closed by who has failed.

@@ -121,9 +121,7 @@ extension FuzzTarget {
             loop: channel.embeddedEventLoop, position: (0, 1), configuration: configuration, responder: recorder,
             limits: ConnectionLimits(total: 10, perAddress: 10, refusedAtOnce: 10),
             log: nil, logger: Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }, now: { 0 })
-        let connection = Connection(table: table)
-        try channel.pipeline.syncOperations.addHandler(connection)
-        channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+        Connection(table: table, channel: channel).start()
         for piece in pieces where channel.isActive {
             try channel.writeInbound(ByteBuffer(bytes: piece))
         }
