@@ -28,7 +28,7 @@ package struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable
             put(value, for: key)
             return value
         }
-        set {
+        @inline(__always) set {
             old[key] = nil
             if let before = young.removeValue(forKey: key) { weight -= weigh(before) }
             if let newValue { put(newValue, for: key) }

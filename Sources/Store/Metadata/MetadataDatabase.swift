@@ -110,10 +110,11 @@ final class MetadataDatabase: Sendable {
             configuration.prepareDatabase { db in
                 try db.execute(
                     sql: """
-                        PRAGMA synchronous = NORMAL; PRAGMA cache_size = -\(cacheKiB); PRAGMA mmap_size = 0;
-                        PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = \(logPages);
+                        PRAGMA page_size = \(pageSize); PRAGMA cache_size = -\(cacheKiB); PRAGMA mmap_size = 0;
+                        PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;
                         PRAGMA journal_size_limit = 1048576
                         """)
+                try bound(logOf: logBytes, in: db)
                 if !db.configuration.readonly { try db.execute(sql: makeGoing) }
             }
             let pool = try DatabasePool(path: path, configuration: configuration)
@@ -127,10 +128,19 @@ final class MetadataDatabase: Sendable {
 
     /// KiB a connection, taken as it is needed: above the leaves, the trees of a million blobs take two or three MiB.
     private static let cacheKiB = 8192
-    /// Of the writer while it writes much.
+    /// Of the writer while it writes much: each image that goes has its rows on some eight pages of their own.
     private static let cacheKiBForMuch = 32_768
-    /// Pages of the log, 1 MiB, after which it is moved into the database.
-    private static let logPages: Int64 = 250
+    /// Bytes of the log after which it is moved into the database.
+    private static let logBytes: Int64 = 1 << 20
+    /// Bytes, of a database that is begun now. What changes together lies on pages of every table and index, a row or a
+    /// few on each: the larger they are, the more is written for nothing.
+    private static let pageSize = 1024
+
+    private static func bound(logOf bytes: Int64, in db: Database) throws {
+        // Of one that was begun earlier it is another.
+        let pageSize = try Int64.fetchOne(db, sql: "PRAGMA page_size") ?? Int64(Self.pageSize)
+        try db.execute(sql: "PRAGMA wal_autocheckpoint = \(bytes / pageSize)")
+    }
 
     /// One is kept for whoever wants to know why. What is open of it goes on leading to the file that was moved.
     private func setAside(_ failure: OpeningFailure) {
@@ -180,11 +190,8 @@ final class MetadataDatabase: Sendable {
     /// - Parameter bytes: of the log, at most; never less than usual.
     func letLogGrow(to bytes: Int64) async {
         await onWriter { db in
-            try db.execute(
-                sql: """
-                    PRAGMA wal_autocheckpoint = \(max(Self.logPages, bytes / 4096));
-                    PRAGMA cache_size = -\(Self.cacheKiBForMuch)
-                    """)
+            try Self.bound(logOf: max(Self.logBytes, bytes), in: db)
+            try db.execute(sql: "PRAGMA cache_size = -\(Self.cacheKiBForMuch)")
         }
     }
 
@@ -193,8 +200,8 @@ final class MetadataDatabase: Sendable {
     func truncateLog() async {
         // Busy readers put it off until the next time; nothing is lost by that.
         await onWriter { db in
-            try db.execute(
-                sql: "PRAGMA wal_autocheckpoint = \(Self.logPages); PRAGMA cache_size = -\(Self.cacheKiB)")
+            try Self.bound(logOf: Self.logBytes, in: db)
+            try db.execute(sql: "PRAGMA cache_size = -\(Self.cacheKiB)")
             _ = try db.checkpoint(.truncate)
         }
     }

@@ -69,8 +69,12 @@ extension MetadataDatabase {
         let arguments: StatementArguments = [now, now + lease.milliseconds, limit]
         do throws(StoreError) {
             return try await write { db in
-                // Who moves back lets others move up, whose own blobs are looked at in their turn.
-                while try Self.moveBehindTheirOwn(arguments, in: db) {}
+                var (moved, place) = (limit, 0)
+                while moved > 0 {
+                    moved = try Self.moveBehindTheirOwn([now, now + lease.milliseconds, moved, place], in: db)
+                    // Who moves back lets as many move up at the end, whose own blobs are looked at in their turn.
+                    place = limit - moved
+                }
                 return try Self.candidates(arguments, in: db)
             }
         } catch {
@@ -93,14 +97,17 @@ extension MetadataDatabase {
         return candidates
     }
 
-    /// True if any manifest among the candidates was moved. Each is moved at most once, since it is behind its own
-    /// from then on.
-    private static func moveBehindTheirOwn(_ arguments: StatementArguments, in db: Database) throws -> Bool {
+    /// Looks at so many candidates behind a place.
+    ///
+    /// - Returns: how many manifests among them were moved. Each is moved at most once, since it is behind its own from
+    ///   then on.
+    private static func moveBehindTheirOwn(_ arguments: StatementArguments, in db: Database) throws -> Int {
         let later = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
                     SELECT old.digest, max(own.lastUsed)
-                    FROM (SELECT digest, lastUsed FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3) AS old
+                    FROM (SELECT digest, lastUsed FROM blob WHERE \(idle)
+                          ORDER BY lastUsed LIMIT ?3 OFFSET ?4) AS old
                     JOIN manifest ON manifest.digest = old.digest AND manifest.isIndex = 0
                     JOIN child ON child.parent = old.digest
                     JOIN blob AS own ON own.digest = child.child
@@ -112,7 +119,7 @@ extension MetadataDatabase {
                     """), arguments: arguments)
         let move = try db.cachedStatement(sql: "UPDATE blob SET lastUsed = ? + 1 WHERE digest = ?")
         for row in later { try move.execute(arguments: [row[1] as Int64, row[0] as Int64]) }
-        return !later.isEmpty
+        return later.count
     }
 
     /// Bytes on disk of all that nothing holds. A walk over the index: asked only when something must go.
@@ -149,18 +156,31 @@ extension MetadataDatabase {
         }
     }
 
-    /// Of the writer's connection, in memory: what `forget` is about.
-    static let makeGoing = "CREATE TEMP TABLE going (id INTEGER PRIMARY KEY)"
+    /// Of the writer's connection, in memory: what `forget` is about, and the manifests among it.
+    static let makeGoing = """
+        CREATE TEMP TABLE going (id INTEGER PRIMARY KEY); CREATE TEMP TABLE goingManifest (id INTEGER PRIMARY KEY)
+        """
 
-    /// Table by table: a few statements for all of them, and not for each.
+    /// Table by table: a few statements for all of them, and not for each. What only manifests have is not looked for
+    /// in vain where layers have none: each look is a page.
     private static func forget(_ numbers: [Int64], in db: Database) throws {
-        try db.cachedStatement(sql: "DELETE FROM temp.going").execute()
-        try db.cachedStatement(sql: "INSERT INTO temp.going SELECT value FROM json_each(?)")
-            .execute(arguments: ["[\(numbers.map(String.init).joined(separator: ","))]"])
-        for place in ["blob.digest", "manifest.digest", "child.parent", "link.digest", "tag.digest", "referrer.digest"]
-        {
+        func run(_ sql: String, _ arguments: StatementArguments = []) throws {
+            try db.cachedStatement(sql: sql).execute(arguments: arguments)
+        }
+        try run("DELETE FROM temp.going")
+        try run("DELETE FROM temp.goingManifest")
+        try run(
+            "INSERT INTO temp.going SELECT value FROM json_each(?)",
+            ["[\(numbers.map(String.init).joined(separator: ","))]"])
+        try run("INSERT INTO temp.goingManifest SELECT digest FROM manifest WHERE digest IN temp.going")
+        for place in ["blob.digest", "link.digest"] { try delete(place, of: "going") }
+        for place in ["child.parent", "tag.digest", "referrer.digest", "manifest.digest"] {
+            try delete(place, of: "goingManifest")
+        }
+
+        func delete(_ place: String, of going: String) throws {
             let table = place.prefix { $0 != "." }
-            try db.cachedStatement(sql: "DELETE FROM \(table) WHERE \(place) IN (SELECT id FROM temp.going)").execute()
+            try run("DELETE FROM \(table) WHERE \(place) IN temp.\(going)")
         }
     }
 
