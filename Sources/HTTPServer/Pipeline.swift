@@ -57,7 +57,7 @@ enum Pipeline {
     }
 
     /// Requests are small, and every idle connection keeps one of these.
-    private static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
+    static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
 
     private static func rest(_ listener: any Channel, _ table: ConnectionTable) throws {
         try listener.pipeline.syncOperations.addHandler(AcceptRest(logger: table.logger))

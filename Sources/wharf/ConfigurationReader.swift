@@ -123,6 +123,24 @@ struct ConfigurationSection {
         }
     }
 
+    /// The members of a list, each of which is one word or has keys.
+    mutating func members(_ key: String) -> [Member] {
+        guard let entry = take(key) else { return [] }
+        notes.given(path + key, entry.origin)
+        let nodes: [Node]
+        if case .sequence(let sequence) = entry.node { nodes = Array(sequence) } else { nodes = [entry.node] }
+        return nodes.enumerated().map { index, node in
+            let origin = notes.origin(node, else: entry.origin)
+            if case .scalar(let scalar) = node { return .word(scalar.string, origin) }
+            return .keys(ConfigurationSection(node, path: "\(path)\(key)[\(index)].", origin: origin, notes: notes))
+        }
+    }
+
+    enum Member {
+        case word(String, Origin)
+        case keys(ConfigurationSection)
+    }
+
     /// Checks the form of a value that nothing acts on yet.
     @discardableResult
     mutating func idle<Value>(_ key: String, _ parse: (String) throws(ValueMistake) -> Value) -> Value? {

@@ -59,7 +59,7 @@ extension MetadataDatabase {
 
     /// What may go. A lease that ends later than one given now would was given by a clock that has been set back
     /// since: void.
-    private static let idle = "pinned = 0 AND (leasedUntil <= ?1 OR leasedUntil > ?2)"
+    private static let idle = "pinned = 0 AND hosted = 0 AND (leasedUntil <= ?1 OR leasedUntil > ?2)"
 
     /// The least recently used, up to `limit` of them, that nothing holds.
     ///
@@ -127,7 +127,7 @@ extension MetadataDatabase {
     /// The latest use that is remembered; Unix time in milliseconds.
     func latestUse() -> Int64 {
         let latest = try? readNow { db in
-            try Int64.fetchOne(db, sql: "SELECT max(lastUsed) FROM blob WHERE pinned = 0")
+            try Int64.fetchOne(db, sql: "SELECT max(lastUsed) FROM blob WHERE pinned = 0 AND hosted = 0")
         }
         return latest.flatMap { $0 } ?? 0
     }
@@ -157,8 +157,11 @@ extension MetadataDatabase {
         try db.cachedStatement(sql: "DELETE FROM temp.going").execute()
         try db.cachedStatement(sql: "INSERT INTO temp.going SELECT value FROM json_each(?)")
             .execute(arguments: ["[\(numbers.map(String.init).joined(separator: ","))]"])
-        for place in ["blob.digest", "manifest.digest", "child.parent", "link.digest", "tag.digest", "referrer.digest"]
-        {
+        let places = [
+            "blob.digest", "manifest.digest", "child.parent", "link.digest", "tag.digest", "referrer.digest",
+            "unlinkedChild.parent",
+        ]
+        for place in places {
             let table = place.prefix { $0 != "." }
             try db.cachedStatement(sql: "DELETE FROM \(table) WHERE \(place) IN (SELECT id FROM temp.going)").execute()
         }

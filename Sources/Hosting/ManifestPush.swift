@@ -1,0 +1,116 @@
+// A manifest's way in: read, checked against what the repository has, stored as it came.
+
+package import OCI
+import Store
+import Synchronization
+
+package struct PushedManifest: Equatable, Sendable {
+    package let digest: Digest
+    /// The manifest that it refers to: a signature's image.
+    package let subject: Digest?
+}
+
+extension HostedRepositories {
+    /// Bytes up to which manifests are read side by side.
+    private static let small: Int64 = 256 << 10
+
+    /// Stores a manifest under its digest and has tags name it.
+    ///
+    /// - Parameters:
+    ///   - reference: a tag, or the digest that it must have, whose algorithm counts.
+    ///   - others: further tags.
+    ///   - type: as the client calls it; what the document says of itself counts before.
+    package func push(
+        _ body: UploadBody, as reference: Reference, others: [Tag] = [], type: MediaType?, to name: RepositoryName
+    ) async throws(HostingError) -> PushedManifest {
+        try checkWritable(name)
+        let limit = Manifest.sizeLimit
+        if let length = body.length, length > Int64(limit) { throw .manifestTooLarge(limit: limit) }
+        if let length = body.length, length <= Self.small {
+            return try await take(body, as: reference, others, type, name)
+        }
+        return try await largeManifests.turn(0) { () async throws(HostingError) in
+            try await take(body, as: reference, others, type, name)
+        }
+    }
+
+    private func take(
+        _ body: UploadBody, as reference: Reference, _ others: [Tag], _ type: MediaType?, _ name: RepositoryName
+    ) async throws(HostingError) -> PushedManifest {
+        let bytes = try await collect(body)
+        var tags = others
+        let digest: Digest
+        switch reference {
+        case .digest(let expected):
+            digest = Digest.of(bytes, expected.algorithm)
+            guard digest == expected else { throw .digestMismatch(expected: expected, actual: digest) }
+        case .tag(let tag):
+            digest = Digest.of(bytes)
+            if !tags.contains(tag) { tags.append(tag) }
+        }
+        let manifest: Manifest
+        do throws(ManifestError) {
+            manifest = try Manifest(parsing: bytes, declaredType: type)
+        } catch {
+            throw .manifestInvalid(error.words)
+        }
+        let pushed = HostedManifest(bytes, digest: digest, mediaType: manifest.mediaType, manifest)
+        try await host(pushed, naming: manifest.linked.map(\.digest), tags, name)
+        return PushedManifest(digest: digest, subject: manifest.subject?.digest)
+    }
+
+    private func collect(_ body: UploadBody) async throws(HostingError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        if let length = body.length { bytes.reserveCapacity(Int(length)) }
+        var isTooLarge = false
+        do throws(UploadBody.Broken) {
+            while !isTooLarge, let piece = try await body.next() {
+                isTooLarge = bytes.count + piece.count > Manifest.sizeLimit
+                if !isTooLarge { bytes += piece }
+            }
+        } catch {
+            throw .bodyBroken(error.reason)
+        }
+        if isTooLarge { throw .manifestTooLarge(limit: Manifest.sizeLimit) }
+        return bytes
+    }
+
+    private func host(
+        _ pushed: HostedManifest, naming children: [Digest], _ tags: [Tag], _ name: RepositoryName
+    ) async throws(HostingError) {
+        let policy = policy
+        let quotas = policy.storeQuotas
+        try await store.hostedGate.turn(name) { () async throws(HostingError) in
+            for tag in tags where policy.isImmutable(tag, of: name) {
+                let named = try await restated { () async throws(StoreError) in
+                    try await store.hostedTag(tag, of: name)
+                }
+                guard named == nil || named == pushed.digest else {
+                    throw .denied("\(name):\(tag) is immutable: see hosting.immutable-tags in the configuration")
+                }
+            }
+            let missing = try await restated { () async throws(StoreError) in
+                try await store.missing(children, in: name)
+            }
+            guard missing.isEmpty else { throw .blobsMissing(missing) }
+            try await restated { () async throws(StoreError) in
+                try await store.host(pushed, in: name, tags: tags, within: quotas)
+            }
+        }
+        asked.withLock { asked in
+            for child in children { asked[AskedBlob(name: name, digest: child)] = nil }
+        }
+    }
+}
+
+extension ManifestError {
+    fileprivate var words: String {
+        switch self {
+        case .notJSONObject: "a manifest is a JSON object, and this is none"
+        case .schema1: "schema 1 manifests are not taken: push the image with a current client"
+        case .ambiguous: "it can be read as an image and as an index"
+        case .tooLarge(let size): "a manifest of \(size) bytes is too large"
+        case .malformed(let text): "what is wrong with the manifest: \(text)"
+        }
+    }
+}
