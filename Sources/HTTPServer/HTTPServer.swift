@@ -217,8 +217,9 @@ package final class HTTPServer: Service {
     /// every process of the same user.
     private static func probe(_ address: SocketAddress) throws {
         guard address.port != 0 else { return }
+        let family = address.protocol.rawValue
         try address.withSockAddr { pointer, length in
-            let descriptor = socket(CInt(pointer.pointee.sa_family), CInt(SOCK_STREAM.rawValue), 0)
+            let descriptor = socket(family, CInt(SOCK_STREAM.rawValue), 0)
             guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
             defer { close(descriptor) }
             var isReused: CInt = 1

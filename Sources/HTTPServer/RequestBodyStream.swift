@@ -2,8 +2,8 @@
 import Synchronization
 
 /// The responder pulls: nothing is read of the client before he first asks, and no more while `most` bytes wait for
-/// him. That first asking is what sends `100 Continue` (RFC 9110 §10.1.1), so who is refused before never sends his body.
-/// There is one who asks.
+/// him. That first asking is what sends `100 Continue` (RFC 9110 §10.1.1), so who is refused before never sends his
+/// body. There is one who asks.
 package final class RequestBodyStream: Sendable {
     /// Why there is no more of it, though its end has not come.
     package enum Fault: Error, Equatable, Sendable {

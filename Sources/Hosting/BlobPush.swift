@@ -110,8 +110,19 @@ extension HostedRepositories {
         }
     }
 
+    /// Bytes of a blob, at most: whatever a client says, sums of it stay numbers.
+    private static let mostBytes: Int64 = 1 << 53
+
     /// How many bytes must come, if that is known.
     private func length(
+        of body: UploadBody, at chunk: Chunk, behind received: Int64
+    ) throws(HostingError) -> Int64? {
+        let length = try said(of: body, at: chunk, behind: received)
+        guard let length, length > Self.mostBytes - received else { return length }
+        throw .sizeInvalid("a blob has at most \(Self.mostBytes) bytes")
+    }
+
+    private func said(
         of body: UploadBody, at chunk: Chunk, behind received: Int64
     ) throws(HostingError) -> Int64? {
         switch chunk {
@@ -131,7 +142,7 @@ extension HostedRepositories {
     private func file(
         of session: UploadTable.Session, for length: Int64?
     ) async throws(HostingError) -> UploadFile {
-        let (earlier, quotas) = (session.file.withLock { $0 }, policy.storeQuotas)
+        let (earlier, quotas) = (session.file, policy.storeQuotas)
         return try await restated { () async throws(StoreError) -> UploadFile in
             if let length {
                 let size = (earlier?.size ?? 0) + length
@@ -141,8 +152,9 @@ extension HostedRepositories {
                 if let length { try await store.reserve(length, for: earlier) }
                 return earlier
             }
+            uploads.makeRoomForFile()
             let file = try await store.beginUpload(size: length, algorithm: session.algorithm)
-            session.file.withLock { $0 = file }
+            session.keep(file)
             return file
         }
     }
@@ -151,14 +163,7 @@ extension HostedRepositories {
         _ body: UploadBody, to file: UploadFile, expected: Int64?
     ) async throws(HostingError) {
         var count: Int64 = 0
-        while true {
-            let piece: [UInt8]?
-            do throws(UploadBody.Broken) {
-                piece = try await body.next()
-            } catch {
-                throw .bodyBroken(error.reason)
-            }
-            guard let piece else { break }
+        while let piece = try await body.more() {
             count += Int64(piece.count)
             if let expected, count > expected { throw .sizeInvalid("more came than the \(expected) bytes announced") }
             try await restated { () async throws(StoreError) in try await store.append(piece, to: file) }

@@ -45,12 +45,18 @@ extension HostedRepositories {
         let (before, uptime) = (now() - period.milliseconds, uptime())
         return try await restated { () async throws(StoreError) in
             try await store.hostedGate.turn(name) { () async throws(StoreError) -> Int in
-                let litter = try await store.litter(in: name, before: before).filter { digest in
-                    let last = asked.withLock { $0[AskedBlob(name: name, digest: digest)] }
-                    return last.map { uptime - $0 >= period } ?? true
-                }.prefix(Self.batch)
-                for digest in litter { _ = try await store.unhost(digest, asManifest: false, in: name) }
-                return litter.count
+                let isAwaited: @Sendable (Digest) -> Bool = { digest in
+                    let last = self.asked.withLock { $0[AskedBlob(name: name, digest: digest)] }
+                    return last.map { uptime - $0 < period } ?? false
+                }
+                var gone = 0
+                for digest in try await store.litter(in: name, before: before).filter({ !isAwaited($0) }) {
+                    // A pusher may find it meanwhile.
+                    let isGone = try await store.unhost(digest, asManifest: false, in: name) { isAwaited(digest) }
+                    gone += isGone ? 1 : 0
+                    if gone == Self.batch { break }
+                }
+                return gone
             }
         }
     }

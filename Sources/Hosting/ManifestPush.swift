@@ -26,26 +26,28 @@ extension HostedRepositories {
         try checkWritable(name)
         let limit = Manifest.sizeLimit
         if let length = body.length, length > Int64(limit) { throw .manifestTooLarge(limit: limit) }
-        if let length = body.length, length <= Self.small {
-            return try await take(body, as: reference, others, type, name)
+        // On the disk, as blobs: a client that is slow holds up nobody, nor memory.
+        let file = try await restated { () async throws(StoreError) in
+            try await store.beginUpload(size: body.length ?? Self.small, algorithm: reference.algorithm)
         }
+        defer { file.discard() }
+        try await write(body, to: file)
+        guard file.size > Self.small else { return try await take(file, as: reference, others, type, name) }
         return try await largeManifests.turn(0) { () async throws(HostingError) in
-            try await take(body, as: reference, others, type, name)
+            try await take(file, as: reference, others, type, name)
         }
     }
 
     private func take(
-        _ body: UploadBody, as reference: Reference, _ others: [Tag], _ type: MediaType?, _ name: RepositoryName
+        _ file: UploadFile, as reference: Reference, _ others: [Tag], _ type: MediaType?, _ name: RepositoryName
     ) async throws(HostingError) -> PushedManifest {
-        let bytes = try await collect(body)
+        let bytes = try await restated { () async throws(StoreError) in try await store.bytes(of: file) }
+        let digest = Digest.of(bytes, reference.algorithm)
         var tags = others
-        let digest: Digest
         switch reference {
         case .digest(let expected):
-            digest = Digest.of(bytes, expected.algorithm)
             guard digest == expected else { throw .digestMismatch(expected: expected, actual: digest) }
         case .tag(let tag):
-            digest = Digest.of(bytes)
             if !tags.contains(tag) { tags.append(tag) }
         }
         let manifest: Manifest
@@ -55,28 +57,22 @@ extension HostedRepositories {
             throw .manifestInvalid(error.words)
         }
         let pushed = HostedManifest(bytes, digest: digest, mediaType: manifest.mediaType, manifest)
-        try await host(pushed, naming: manifest.linked.map(\.digest), tags, name)
+        try await restated { () async throws(StoreError) in try await store.seal(file, as: digest) }
+        try await host(pushed, file, naming: manifest.linked.map(\.digest), tags, name)
         return PushedManifest(digest: digest, subject: manifest.subject?.digest)
     }
 
-    private func collect(_ body: UploadBody) async throws(HostingError) -> [UInt8] {
-        var bytes: [UInt8] = []
-        if let length = body.length { bytes.reserveCapacity(Int(length)) }
-        var isTooLarge = false
-        do throws(UploadBody.Broken) {
-            while !isTooLarge, let piece = try await body.next() {
-                isTooLarge = bytes.count + piece.count > Manifest.sizeLimit
-                if !isTooLarge { bytes += piece }
+    private func write(_ body: UploadBody, to file: UploadFile) async throws(HostingError) {
+        while let piece = try await body.more() {
+            guard file.size + Int64(piece.count) <= Int64(Manifest.sizeLimit) else {
+                throw .manifestTooLarge(limit: Manifest.sizeLimit)
             }
-        } catch {
-            throw .bodyBroken(error.reason)
+            try await restated { () async throws(StoreError) in try await store.append(piece, to: file) }
         }
-        if isTooLarge { throw .manifestTooLarge(limit: Manifest.sizeLimit) }
-        return bytes
     }
 
     private func host(
-        _ pushed: HostedManifest, naming children: [Digest], _ tags: [Tag], _ name: RepositoryName
+        _ pushed: HostedManifest, _ file: UploadFile, naming children: [Digest], _ tags: [Tag], _ name: RepositoryName
     ) async throws(HostingError) {
         let policy = policy
         let quotas = policy.storeQuotas
@@ -94,11 +90,21 @@ extension HostedRepositories {
             }
             guard missing.isEmpty else { throw .blobsMissing(missing) }
             try await restated { () async throws(StoreError) in
-                try await store.host(pushed, in: name, tags: tags, within: quotas)
+                try await store.host(pushed, file, in: name, tags: tags, within: quotas)
             }
         }
         asked.withLock { asked in
             for child in children { asked[AskedBlob(name: name, digest: child)] = nil }
+        }
+    }
+}
+
+extension Reference {
+    /// By which what it refers to is named.
+    fileprivate var algorithm: Digest.Algorithm {
+        switch self {
+        case .digest(let digest): digest.algorithm
+        case .tag: .sha256
         }
     }
 }

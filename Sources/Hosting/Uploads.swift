@@ -23,6 +23,11 @@ package struct UploadBody: Sendable {
     }
 
     package static let empty = UploadBody(length: 0) { () throws(Broken) in nil }
+
+    /// The next bytes, their failure said in this room's words.
+    func more() async throws(HostingError) -> [UInt8]? {
+        do throws(Broken) { return try await next() } catch { throw .bodyBroken(error.reason) }
+    }
 }
 
 package struct UploadStatus: Equatable, Sendable {
@@ -38,7 +43,7 @@ final class UploadTable: Sendable {
         let name: RepositoryName
         let algorithm: Digest.Algorithm
         /// Made when there is something to put into it.
-        let file = Mutex<UploadFile?>(nil)
+        private let kept = Mutex<UploadFile?>(nil)
 
         init(id: String, name: RepositoryName, algorithm: Digest.Algorithm) {
             self.id = id
@@ -46,7 +51,13 @@ final class UploadTable: Sendable {
             self.algorithm = algorithm
         }
 
-        var status: UploadStatus { UploadStatus(id: id, received: file.withLock { $0?.size ?? 0 }) }
+        var file: UploadFile? { kept.withLock { $0 } }
+        func keep(_ file: UploadFile) { kept.withLock { $0 = file } }
+
+        /// Nothing of it is left.
+        func discard() { kept.withLock { $0.take() }?.discard() }
+
+        var status: UploadStatus { UploadStatus(id: id, received: file?.size ?? 0) }
     }
 
     private struct Entry {
@@ -56,26 +67,51 @@ final class UploadTable: Sendable {
         var lastUse: Duration
     }
 
-    /// Beyond so many, none is begun.
+    /// Beyond so many, the one that nothing was sent to for the longest ends when another begins: many clients begin
+    /// one to see whether they may, and leave.
     static let most = 10_000
+    /// The same of those that have a file, each with a descriptor.
+    static let mostFiles = 512
 
     private let entries = Mutex<[String: Entry]>([:])
     private let uptime: @Sendable () -> Duration
 
     init(uptime: @escaping @Sendable () -> Duration) { self.uptime = uptime }
 
-    /// nil if there are too many. Its name cannot be guessed.
+    /// nil if all there may be are being written to. Its name cannot be guessed.
     func begin(_ name: RepositoryName, _ algorithm: Digest.Algorithm) -> Session? {
         let id = (0..<2).map { _ in
             let text = String(UInt64.random(in: .min ... .max), radix: 16)
             return String(repeating: "0", count: 16 - text.count) + text
         }.joined()
         let session = Session(id: id, name: name, algorithm: algorithm)
-        return entries.withLock { entries in
-            guard entries.count < Self.most else { return nil }
+        let (begun, ended): (Bool, Session?) = entries.withLock { entries in
+            let ended = entries.count < Self.most ? nil : Self.takeLongestIdle(of: &entries) { _ in true }
+            guard entries.count < Self.most else { return (false, nil) }
             entries[id] = Entry(session: session, lastUse: uptime())
-            return session
+            return (true, ended)
         }
+        ended?.discard()
+        return begun ? session : nil
+    }
+
+    /// Call it before another session gets a file.
+    func makeRoomForFile() {
+        let ended = entries.withLock { entries -> Session? in
+            guard entries.count >= Self.mostFiles else { return nil }
+            guard entries.values.count(where: { $0.session.file != nil }) >= Self.mostFiles else { return nil }
+            return Self.takeLongestIdle(of: &entries) { $0.file != nil }
+        }
+        ended?.discard()
+    }
+
+    private static func takeLongestIdle(
+        of entries: inout [String: Entry], where isMeant: (Session) -> Bool
+    ) -> Session? {
+        let idle = entries.values.filter { !$0.isBusy && isMeant($0.session) }
+        guard let longest = idle.min(by: { $0.lastUse < $1.lastUse })?.session else { return nil }
+        entries[longest.id] = nil
+        return longest
     }
 
     func find(_ id: String, in name: RepositoryName) throws(HostingError) -> Session {
@@ -104,7 +140,7 @@ final class UploadTable: Sendable {
     /// Nothing of it is left.
     func end(_ session: Session) {
         _ = entries.withLock { $0.removeValue(forKey: session.id) }
-        session.file.withLock { $0.take() }?.discard()
+        session.discard()
     }
 
     /// Ends those that nothing was sent to for so long.
@@ -112,10 +148,13 @@ final class UploadTable: Sendable {
     /// - Returns: how many.
     func expire(after period: Duration) -> Int {
         let now = uptime()
+        // In one step: who comes back now finds it, or does not.
         let old = entries.withLock { entries in
-            entries.values.filter { !$0.isBusy && now - $0.lastUse >= period }.map(\.session)
+            let old = entries.values.filter { !$0.isBusy && now - $0.lastUse >= period }.map(\.session)
+            for session in old { entries[session.id] = nil }
+            return old
         }
-        for session in old { end(session) }
+        for session in old { session.discard() }
         return old.count
     }
 }

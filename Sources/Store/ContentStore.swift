@@ -290,8 +290,13 @@ package final class ContentStore: Sendable {
         return earlier
     }
 
+    /// What was pushed here exists nowhere else: its file is not taken to the quarantine, which is bounded.
+    ///
     /// - Returns: whether the file is out of the way.
-    func putAside(_ digest: Digest) -> Bool {
+    func putAside(_ digest: Digest, _ kind: ScrubFinding.Kind) async -> Bool {
+        // A database that does not answer may know of it.
+        let isPushed = (try? await database.isHosted(digest)) ?? !tree.isEmpty
+        if isPushed { return kind == .damaged && putAside(pushed: digest) }
         do throws(StoreError) {
             try quarantine.take(stored: digest, id: nextID())
             return true
@@ -301,13 +306,23 @@ package final class ContentStore: Sendable {
         }
     }
 
+    /// What the disk did not give once it may give the next time; what is damaged is kept for whoever can use it.
+    private func putAside(pushed digest: Digest) -> Bool {
+        let aside = tree.damaged(digest)
+        let isAside = (try? makeDirectory(tree.damaged)) != nil && rename(layout.blob(digest), aside) == 0
+        logger.error(
+            "what was pushed here is damaged: push it again",
+            metadata: ["digest": "\(digest)", "kept": "\(isAside ? aside : layout.blob(digest))"])
+        return isAside
+    }
+
     /// What turned out not to be what it is called is put aside and forgotten, as far as the disk allows: the next who
     /// asks for it fetches it, and that takes its place. What it is linked to stays, since the upstream's word is not
     /// undone by a lost file.
     func drop(_ digest: Digest, _ kind: ScrubFinding.Kind) async {
         logger.warning("a stored file is \(kind.rawValue): forgotten", metadata: ["digest": "\(digest)"])
         hot.drop(digest)
-        let isGone = kind == .missing || putAside(digest)
+        let isGone = if kind == .missing { true } else { await putAside(digest, kind) }
         do throws(StoreError) {
             let counted = onDisk(try await database.forgetContent(of: digest) ?? 0)
             capacity.change {

@@ -98,7 +98,7 @@ extension ContentStore {
         } catch {
             if case .database = error { throw error }
             logger.warning("a file could not be adopted", metadata: ["digest": "\(digest)", "error": "\(error)"])
-            return error.isUnreadable && putAside(digest)
+            return error.isUnreadable ? await putAside(digest, .unreadable) : false
         }
     }
 
@@ -111,7 +111,7 @@ extension ContentStore {
             guard try await database.known([digest]).isEmpty, try file.isStill(at: layout.blob(digest)) else { return }
             guard actual == digest else {
                 logger.error("a file is not what its name says: quarantined", metadata: ["digest": "\(digest)"])
-                guard putAside(digest) else {
+                guard await putAside(digest, .damaged) else {
                     throw .io(operation: "quarantine", path: layout.blob(digest), errno: EACCES)
                 }
                 return measureOverhead()

@@ -63,8 +63,11 @@ extension Configuration {
             if let names, let size {
                 hosting.quotas.append(HostingPolicy.Quota(names: names, bytes: size))
             } else {
-                if !quota.isGiven("names") { quota.mistake("names", "say for which repositories: [\"acme/**\"]") }
-                if !quota.isGiven("size") { quota.mistake("size", "say how much: 10GB") }
+                let origin = quota.origin
+                if !quota.isGiven("names") {
+                    quota.mistake("names", "say for which repositories: [\"acme/**\"]", at: origin)
+                }
+                if !quota.isGiven("size") { quota.mistake("size", "say how much: 10GB", at: origin) }
             }
             quota.finish()
         }
@@ -108,7 +111,7 @@ extension Configuration {
                     let named = users ?? (rule.isGiven("networks") ? [] : nil)
                     push.append(PushRule(names: names, users: named, networks: networks ?? []))
                 } else if !rule.isGiven("names") {
-                    rule.mistake("names", "say to which repositories: [\"acme/**\"]")
+                    rule.mistake("names", "say to which repositories: [\"acme/**\"]", at: rule.origin)
                 }
                 rule.finish()
             }

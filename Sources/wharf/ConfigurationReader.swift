@@ -17,6 +17,8 @@ struct ConfigurationSection {
     }
 
     private let notes: ConfigurationNotes
+    /// Where it begins.
+    let origin: Origin
     /// The keys above this one, each followed by a dot.
     private let path: String
     private var entries: [Entry] = []
@@ -27,6 +29,7 @@ struct ConfigurationSection {
     /// - Parameter node: `nil` for a section that is not there, whose keys may still come from elsewhere.
     init(_ node: Node?, path: String, origin: Origin, notes: ConfigurationNotes) {
         self.notes = notes
+        self.origin = origin
         self.path = path
         guard let node, !node.isUnset else { return }
         guard case .mapping(let mapping) = node else {

@@ -46,8 +46,11 @@ extension ContentStore {
         let manifest = try Manifest(parsing: bytes, declaredType: nil)
         let pushed = HostedManifest(bytes, digest: Digest.of(bytes), mediaType: manifest.mediaType, manifest)
         let tags = try tags.map { text in try StoreTests.tag(text) }
+        let upload = try await beginUpload(size: nil, algorithm: .sha256)
+        try await append(bytes, to: upload)
+        try await seal(upload, as: pushed.digest)
         try await hostedGate.turn(name) { () async throws(StoreError) in
-            try await host(pushed, in: name, tags: tags, within: [])
+            try await host(pushed, upload, in: name, tags: tags, within: [])
         }
         return pushed.digest
     }

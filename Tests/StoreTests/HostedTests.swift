@@ -73,16 +73,16 @@ import Testing
     }
 
     @Test func `eviction takes what is cached, and never what was pushed`() async throws {
-        try await scene.life({ $0.maxSize = .bytes(1 << 20) }) { store in
-            let pushed = try await store.push(seeded(1, 400_000), to: acme)
-            let cached = try await store.put(seeded(2, 300_000))
+        try await scene.life({ $0.maxSize = .bytes(8 << 20) }) { store in
+            let pushed = try await store.push(seeded(1, 3_200_000), to: acme)
+            let cached = try await store.put(seeded(2, 2_400_000))
             scene.clock.turn(by: .seconds(3600))
-            let second = try await store.push(seeded(3, 400_000), to: acme)
+            let second = try await store.push(seeded(3, 3_200_000), to: acme)
             #expect(try await store.isStored(cached) == false)
             #expect(try await store.hostedBlob(pushed, in: acme) != nil)
             #expect(try await store.hostedBlob(second, in: acme) != nil)
-            await #expect(throws: StoreError.noSpace(needed: 400_000)) {
-                try await store.beginUpload(size: 400_000, algorithm: .sha256)
+            await #expect(throws: StoreError.noSpace(needed: 3_200_000)) {
+                try await store.beginUpload(size: 3_200_000, algorithm: .sha256)
             }
         }
     }

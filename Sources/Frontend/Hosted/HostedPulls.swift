@@ -76,7 +76,8 @@ struct HostedPulls: Sendable {
             return Response(status: isKnown ? .notModified : .ok, fields: fields)
         }
         let asked = RequestedRange.parse(
-            range: request.fields[.range], ifRange: request.fields[.ifRange], entityTag: entityTag, size: blob.size)
+            range: request.fields[.range], ifRange: request.fields[.ifRange], entityTag: entityTag, size: blob.size,
+            refusesInverted: true)
         var (status, range) = (HTTPResponse.Status.ok, 0..<blob.size)
         switch asked {  // RFC 9110 §14.2
         case .whole, .multiple: break
@@ -99,9 +100,14 @@ struct HostedPulls: Sendable {
 }
 
 /// Counts a body's bytes, and has a blob looked at that the disk did not give.
-private struct HostedObserver: ResponseObserver {
-    let counting: TrafficObserver
-    let blob: HostedRepositories.Blob
+private final class HostedObserver: ResponseObserver {
+    private let counting: TrafficObserver
+    private let blob: HostedRepositories.Blob
+
+    init(counting: TrafficObserver, blob: HostedRepositories.Blob) {
+        self.counting = counting
+        self.blob = blob
+    }
 
     func sent(_ bytes: Int64) { counting.sent(bytes) }
     func ended(_ ending: ResponseEnding) { if ending == .broken { blob.broke() } }

@@ -225,8 +225,8 @@ extension PullThroughError {
 }
 
 extension Request {
-    /// Nothing in it asks for more than the answer that is there: who forwards must be looked at, who wants the upstream
-    /// asked may have the right to, and who shows a password has it looked at.
+    /// Nothing in it asks for more than the answer that is there: who forwards must be looked at, who wants the
+    /// upstream asked may have the right to, and who shows a password has it looked at.
     fileprivate var isPlain: Bool {
         !fields.contains(.via) && !fields.contains(.cacheControl) && !(isAtLogin && fields.contains(.authorization))
     }

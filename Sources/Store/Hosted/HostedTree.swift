@@ -4,14 +4,20 @@
 //     hosted/<name>/_manifests/<digest>    it has this manifest: its media type
 //     hosted/<name>/_tags/<tag>            what the tag names: a digest
 //
+//     hosted/_damaged/<digest>             content that turned out not to be what it is called; never served
+//
 // A repository may be called as a part of another is; no part of a name begins with `_`. The contents are in `blobs/`.
 
 import Glibc
 import OCI
+import Synchronization
 
 /// Every change is on the disk when its verb returns: file, name and folder. All calls wait for the disk.
 struct HostedTree: Sendable {
     let root: String
+    private let durable = DurableFolders()
+
+    init(root: String) { self.root = root }
 
     /// What one repository has.
     struct Content: Equatable, Sendable {
@@ -26,6 +32,9 @@ struct HostedTree: Sendable {
         case tags = "_tags"
     }
 
+    var damaged: String { root + "/_damaged" }
+    func damaged(_ digest: Digest) -> String { "\(damaged)/\(digest)" }
+
     // MARK: Writing
 
     /// - Returns: whether it is new.
@@ -34,24 +43,32 @@ struct HostedTree: Sendable {
         let path = "\(folder)/\(digest)"
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
-            if errno == EEXIST { return false }
+            if errno == EEXIST {
+                // Whoever made it may have been stopped before it was on the disk.
+                try syncDirectory(folder)
+                return false
+            }
             if errno == ENOSPC || errno == EDQUOT { throw .noSpace(needed: 4096) }
             throw .io(operation: "create", path: path, errno: errno)
         }
         close(descriptor)
-        try syncDirectory(folder)
+        do throws(StoreError) {
+            try syncDirectory(folder)
+        } catch {
+            unlink(path)
+            throw error
+        }
         return true
     }
 
-    /// - Returns: what was there.
-    func setManifest(_ digest: Digest, _ type: MediaType?, in name: RepositoryName) throws(StoreError) -> MediaType? {
-        try set(.manifests, "\(digest)", type?.rawValue, of: name).map { MediaType(rawValue: $0) }
+    /// - Parameter type: nil removes it.
+    func setManifest(_ digest: Digest, _ type: MediaType?, in name: RepositoryName) throws(StoreError) {
+        try set(.manifests, "\(digest)", type?.rawValue, of: name)
     }
 
     /// - Parameter digest: nil removes it.
-    /// - Returns: what was there.
-    func setTag(_ tag: Tag, _ digest: Digest?, of name: RepositoryName) throws(StoreError) -> Digest? {
-        try set(.tags, "\(tag)", digest.map { "\($0)" }, of: name).flatMap { Digest($0) }
+    func setTag(_ tag: Tag, _ digest: Digest?, of name: RepositoryName) throws(StoreError) {
+        try set(.tags, "\(tag)", digest.map { "\($0)" }, of: name)
     }
 
     func removeLink(_ digest: Digest, from name: RepositoryName) throws(StoreError) {
@@ -65,25 +82,21 @@ struct HostedTree: Sendable {
         for part in name.components.map(String.init) + [kind.rawValue] {
             let above = path
             path += "/\(part)"
-            if try makeDirectory(path) { try syncDirectory(above) }
+            if durable.contains(path) { continue }
+            try makeDirectory(path)
+            try syncDirectory(above)
+            durable.insert(path)
         }
         return path
     }
 
     /// Whole or not at all: written aside and renamed.
-    private func set(
-        _ kind: Kind, _ file: String, _ text: String?, of name: RepositoryName
-    ) throws(StoreError) -> String? {
-        guard let text else {
-            let folder = folder(kind, of: name)
-            let before = try Self.text(of: "\(folder)/\(file)")
-            if before != nil { try remove(file, from: folder) }
-            return before
-        }
+    private func set(_ kind: Kind, _ file: String, _ text: String?, of name: RepositoryName) throws(StoreError) {
+        guard let text else { return try remove(file, from: folder(kind, of: name)) }
         let folder = try makeFolder(kind, of: name)
         let (path, aside) = ("\(folder)/\(file)", "\(folder)/.\(file)")
-        let before = try Self.text(of: path)
-        guard before != text else { return before }
+        // Whoever wrote the same before may have been stopped before it was on the disk.
+        if try Self.text(of: path) == text { return try syncDirectory(folder) }
         do throws(StoreError) {
             let descriptor = try system("create", aside) {
                 open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
@@ -101,18 +114,27 @@ struct HostedTree: Sendable {
             unlink(aside)
             throw error
         }
-        return before
     }
 
     private func remove(_ file: String, from folder: String) throws(StoreError) {
-        guard unlink("\(folder)/\(file)") == 0 else {
-            if errno == ENOENT { return }
+        guard unlink("\(folder)/\(file)") == 0 || errno == ENOENT else {
             throw .io(operation: "remove", path: "\(folder)/\(file)", errno: errno)
         }
-        try syncDirectory(folder)
+        // Whoever removed it before may have been stopped before that was on the disk.
+        if access(folder, F_OK) == 0 { try syncDirectory(folder) }
     }
 
     // MARK: Reading
+
+    /// The type of a manifest that the repository has.
+    func manifest(_ digest: Digest, in name: RepositoryName) throws(StoreError) -> MediaType? {
+        try Self.text(of: "\(folder(.manifests, of: name))/\(digest)").map { MediaType(rawValue: $0) }
+    }
+
+    /// What the tag names.
+    func tag(_ tag: Tag, of name: RepositoryName) throws(StoreError) -> Digest? {
+        try Self.text(of: "\(folder(.tags, of: name))/\(tag)").flatMap { Digest($0) }
+    }
 
     /// Nothing was ever pushed. What cannot be read is not empty.
     var isEmpty: Bool { (try? listing(root))?.isEmpty ?? false }
@@ -182,4 +204,12 @@ struct HostedTree: Sendable {
         }
         return try result.get()
     }
+}
+
+/// Folders whose own names this run has seen on the disk: they are not synced again. None is ever removed.
+private final class DurableFolders: Sendable {
+    private let paths = Mutex<Set<String>>([])
+
+    func contains(_ path: String) -> Bool { paths.withLock { $0.contains(path) } }
+    func insert(_ path: String) { paths.withLock { _ = $0.insert(path) } }
 }

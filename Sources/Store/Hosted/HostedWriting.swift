@@ -58,6 +58,11 @@ extension ContentStore {
         }
     }
 
+    /// All that is here of an upload; of manifests, which are small.
+    package func bytes(of upload: UploadFile) async throws(StoreError) -> [UInt8] {
+        try await DiskQueue.run { () throws(StoreError) in try upload.readAll() }
+    }
+
     // MARK: Blobs
 
     /// Hashes what is left to be hashed of an upload, and makes it durable.
@@ -134,17 +139,16 @@ extension ContentStore {
 
     // MARK: Manifests
 
-    /// Stores a manifest that was checked, and has these tags name it. Call it in the repository's turn.
+    /// Makes a sealed upload a manifest, as which it was checked, and has these tags name it. Call it in the
+    /// repository's turn.
     package func host(
-        _ pushed: HostedManifest, in name: RepositoryName, tags: [Tag], within quotas: [HostedQuota]
+        _ pushed: HostedManifest, _ upload: UploadFile, in name: RepositoryName, tags: [Tag],
+        within quotas: [HostedQuota]
     ) async throws(StoreError) {
+        defer { upload.discard() }
         guard isHostedKnown else { throw .hostedUnread }
         let manifest = pushed.manifest
-        let size = Int64(manifest.bytes.count)
-        let upload = try await beginUpload(size: size, algorithm: manifest.digest.algorithm)
-        defer { upload.discard() }
-        try await append(manifest.bytes, to: upload)
-        try await seal(upload, as: manifest.digest)
+        let size = upload.size
         try await told { () async throws(StoreError) in
             try await gate.turn(manifest.digest) { () async throws(StoreError) in
                 let earlier = try await publish(manifest.digest, of: { upload.takeIngest() }) {
@@ -170,8 +174,8 @@ extension ContentStore {
         var tags: [(tag: Tag, digest: Digest?)] = []
 
         func restore(in tree: HostedTree) throws(StoreError) {
-            for (tag, digest) in tags { _ = try tree.setTag(tag, digest, of: name) }
-            _ = try tree.setManifest(digest, type, in: name)
+            for (tag, digest) in tags { try tree.setTag(tag, digest, of: name) }
+            try tree.setManifest(digest, type, in: name)
         }
     }
 
@@ -182,10 +186,11 @@ extension ContentStore {
     ) async throws(StoreError) -> Int64? {
         let (digest, type) = (pushed.manifest.digest, pushed.manifest.mediaType)
         let before = try await DiskQueue.run { [tree] () throws(StoreError) -> Before in
-            var before = Before(
-                digest: digest, name: name, type: try tree.setManifest(digest, type, in: name))
+            var before = Before(digest: digest, name: name, type: try tree.manifest(digest, in: name))
+            for tag in tags { before.tags.append((tag, try tree.tag(tag, of: name))) }
             do throws(StoreError) {
-                for tag in tags { before.tags.append((tag, try tree.setTag(tag, digest, of: name))) }
+                try tree.setManifest(digest, type, in: name)
+                for tag in tags { try tree.setTag(tag, digest, of: name) }
             } catch {
                 // As far as such a disk takes it.
                 try? before.restore(in: tree)
@@ -208,7 +213,7 @@ extension ContentStore {
         guard isHostedKnown else { throw .hostedUnread }
         defer { hot.drop(tag, of: Repository(hosted: name)) }
         guard try await database.hostedTag(tag, of: name) != nil else { return false }
-        _ = try await DiskQueue.run { [tree] () throws(StoreError) in try tree.setTag(tag, nil, of: name) }
+        try await DiskQueue.run { [tree] () throws(StoreError) in try tree.setTag(tag, nil, of: name) }
         try await database.setHosted(tag, nil, of: name)
         return true
     }
@@ -216,19 +221,23 @@ extension ContentStore {
     /// Takes a blob, or a manifest and the tags that name it, from the repository; the content goes if nobody else may
     /// see it. Call it in the repository's turn.
     ///
+    /// - Parameter isKept: asked when nobody finds it in memory any more: whoever was told that it is here, and is to
+    ///   find it still, has been heard of by then.
     /// - Returns: whether the repository had it.
     package func unhost(
-        _ digest: Digest, asManifest isManifest: Bool, in name: RepositoryName
+        _ digest: Digest, asManifest isManifest: Bool, in name: RepositoryName,
+        unless isKept: @escaping @Sendable () -> Bool = { false }
     ) async throws(StoreError) -> Bool {
         guard isHostedKnown else { throw .hostedUnread }
         let tags = isManifest ? try await database.hostedTags(naming: digest, in: name) : []
         return try await gate.turn(digest) { () async throws(StoreError) in
             guard try await database.isHosted(digest, asManifest: isManifest, in: name) else { return false }
             hot.drop(digest)
+            if isKept() { return false }
             try await DiskQueue.run { [tree] () throws(StoreError) in
                 guard isManifest else { return try tree.removeLink(digest, from: name) }
-                for tag in tags { _ = try tree.setTag(tag, nil, of: name) }
-                _ = try tree.setManifest(digest, nil, in: name)
+                for tag in tags { try tree.setTag(tag, nil, of: name) }
+                try tree.setManifest(digest, nil, in: name)
             }
             let isSeen = try await database.unhost(digest, asManifest: isManifest, in: name)
             for tag in tags { hot.drop(tag, of: Repository(hosted: name)) }

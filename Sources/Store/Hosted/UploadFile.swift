@@ -58,6 +58,19 @@ package final class UploadFile: Sendable {
         }
     }
 
+    func readAll() throws(StoreError) -> [UInt8] {
+        try state.withLock { (state: inout State) throws(StoreError) -> [UInt8] in
+            guard let descriptor = try state.ingest?.duplicate() else { throw .ended }
+            defer { close(descriptor) }
+            var bytes = [UInt8](repeating: 0, count: Int(state.size))
+            let result: Result<Int, StoreError> = bytes.withUnsafeMutableBytes { bytes in
+                Result { () throws(StoreError) in try readFully(descriptor, bytes, at: 0, path: path) }
+            }
+            guard try result.get() == bytes.count else { throw .io(operation: "read back", path: path, errno: EIO) }
+            return bytes
+        }
+    }
+
     /// Hashes what is here, if that is not done yet, and makes it durable; waits for the disk.
     func finish(_ algorithm: Digest.Algorithm) throws(StoreError) -> Digest {
         try state.withLock { (state: inout State) throws(StoreError) in

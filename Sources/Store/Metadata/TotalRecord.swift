@@ -47,7 +47,7 @@ extension MetadataDatabase {
 
     func totals() throws(StoreError) -> [String: Int64] {
         try readNow { db in
-            let rows = try Row.fetchAll(db, sql: "SELECT name, value FROM total")
+            let rows = try Row.fetchAll(db, sql: "SELECT name, value FROM total WHERE name <> 'hosted.known'")
             return Dictionary(rows.map { ($0[0], $0[1]) }, uniquingKeysWith: { $1 })
         }
     }
