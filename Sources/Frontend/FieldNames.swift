@@ -16,6 +16,7 @@ extension HTTPField.Name {
     static let cacheStatus = known(CacheStatus.fieldName)
     static let proxyStatus = known(ProxyStatus.fieldName)
     static let host = known("Host")
+    static let secFetchSite = known("Sec-Fetch-Site")
     static let warning = known("Warning")
     static let link = known("Link")
     static let via = known("Via")

@@ -27,6 +27,7 @@ package final class RequestBodyStream: Sendable {
         var ending: Result<Void, Fault>?
         var waiter: CheckedContinuation<Piece, Never>?
         var isAsked = false
+        var isPassedOver = false
         /// The connection reads on without being called.
         var isFlowing = false
     }
@@ -77,7 +78,10 @@ package final class RequestBodyStream: Sendable {
     ///
     /// - Parameter limit: bytes.
     func passOver(_ limit: Int) async {
-        let (isAsked, taken) = state.withLock { ($0.isAsked, $0.taken) }
+        let (isAsked, taken) = state.withLock { state in
+            state.isPassedOver = true
+            return (state.isAsked, state.taken)
+        }
         // He waits for the word, and gets another.
         if expectsContinue, !isAsked { return }
         if let length, length - taken > Int64(limit) { return }
@@ -87,6 +91,10 @@ package final class RequestBodyStream: Sendable {
     }
 
     // MARK: The connection's side
+
+    /// Whether the answer only waits for what is left to be out of the way: not for long, since the client may wait
+    /// for it.
+    var isPassedOver: Bool { state.withLock { $0.isPassedOver } }
 
     /// Whether all of it has come. What has not is in the way of the connection's next request.
     var isWhole: Bool { state.withLock { if case .success? = $0.ending { true } else { false } } }

@@ -37,12 +37,19 @@ extension Connection {
         admit(arrival)
     }
 
+    private static let patience = TimeAmount.seconds(1)
+
+    /// How long the next bytes of it may take.
+    private func limit(of body: RequestBodyStream) -> TimeAmount {
+        body.isPassedOver ? min(Self.patience, table.timeouts.stall) : table.timeouts.stall
+    }
+
     /// The taker asks for more.
     private func readStream() {
         guard let context, let streamed, streamed === current?.arrival.request.body else { return }
         begin(streamed, context)
         stream.isWanted = true
-        setDeadline(.now() + table.timeouts.stall)
+        setDeadline(.now() + limit(of: streamed))
         guard isReadHeld else { return }
         isReadHeld = false
         context.read()
@@ -64,7 +71,7 @@ extension Connection {
         guard body.hasEnded else {
             // The clock may be another's, who is still being answered.
             guard taker === current?.arrival.request.body, output.standsSince == nil else { return }
-            return setDeadline(stream.isWanted ? .now() + table.timeouts.stall : .distantFuture)
+            return setDeadline(stream.isWanted ? .now() + limit(of: taker) : .distantFuture)
         }
         taker.end(.success(()))
         leaveStream()

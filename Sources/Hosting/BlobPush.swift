@@ -32,8 +32,9 @@ extension HostedRepositories {
         try uploads.find(id, in: name).status
     }
 
+    /// Whoever is writing to it is told that there is none any more.
     package func cancelUpload(_ id: String, in name: RepositoryName) throws(HostingError) {
-        uploads.end(try uploads.enter(id, in: name))
+        uploads.end(try uploads.find(id, in: name))
     }
 
     /// Puts what comes behind what is there. What came before a body broke is kept, to be gone on with.
@@ -55,7 +56,7 @@ extension HostedRepositories {
         try checkWritable(name)
         let session = try uploads.enter(id, in: name)
         defer { uploads.leave(session) }
-        try await append(body, at: chunk, to: session)
+        try await append(body, at: chunk, to: session, as: digest)
         defer { uploads.end(session) }
         try await finish(session, as: digest)
     }
@@ -67,7 +68,7 @@ extension HostedRepositories {
         let status = try beginUpload(in: name, algorithm: digest.algorithm)
         let session = try uploads.enter(status.id, in: name)
         defer { uploads.end(session) }
-        try await append(body, at: .next, to: session)
+        try await append(body, at: .next, to: session, as: digest)
         try await finish(session, as: digest)
     }
 
@@ -94,18 +95,20 @@ extension HostedRepositories {
 
     // MARK: Inside
 
+    /// - Parameter digest: what it will be, where that is known: what is here already takes no more of a quota.
     private func append(
-        _ body: UploadBody, at chunk: Chunk, to session: UploadTable.Session
+        _ body: UploadBody, at chunk: Chunk, to session: UploadTable.Session, as digest: Digest? = nil
     ) async throws(HostingError) {
         let start = session.status.received
         if body.length == 0 { return }
         let expected = try length(of: body, at: chunk, behind: start)
-        let file = try await file(of: session, for: expected)
+        let file = try await file(of: session, for: expected, as: digest)
         do throws(HostingError) {
             try await write(body, to: file, expected: expected)
         } catch {
-            // What does not hold together is not kept.
+            // What does not hold together is not kept, nor the room for what did not come.
             if case .sizeInvalid = error { file.cut(to: start) }
+            await store.giveBackRest(of: file)
             throw error
         }
     }
@@ -140,13 +143,13 @@ extension HostedRepositories {
 
     /// The upload's file, with room for what is known to come: who does not fit is told so before he sends.
     private func file(
-        of session: UploadTable.Session, for length: Int64?
+        of session: UploadTable.Session, for length: Int64?, as digest: Digest? = nil
     ) async throws(HostingError) -> UploadFile {
         let (earlier, quotas) = (session.file, policy.storeQuotas)
         return try await restated { () async throws(StoreError) -> UploadFile in
             if let length {
                 let size = (earlier?.size ?? 0) + length
-                try await store.checkQuotas(quotas, size: size, in: session.name)
+                try await store.checkQuotas(quotas, digest, size: size, in: session.name)
             }
             if let earlier {
                 if let length { try await store.reserve(length, for: earlier) }

@@ -11,8 +11,8 @@ package final class HostedRepositories: Sendable {
     let store: ContentStore
     let uploads: UploadTable
     private let current: Mutex<HostingPolicy>
-    /// Blobs that were found by HEAD: a push that goes on leaves out what is here, and must find it until its end.
-    let asked: Mutex<RecentlyUsed<AskedBlob, Duration>>
+    /// What was found by HEAD: a push that goes on leaves out what is here, and must find it until its end.
+    let asked: Mutex<RecentlyUsed<AskedDigest, Duration>>
     /// A manifest of a megabyte takes tens of them to be read: one at a time.
     let largeManifests = Gate<Int>()
     let uptime: @Sendable () -> Duration
@@ -20,7 +20,7 @@ package final class HostedRepositories: Sendable {
     let clock: any Clock<Duration>
     let logger: Logger
 
-    struct AskedBlob: Hashable {
+    struct AskedDigest: Hashable {
         let name: RepositoryName
         let digest: Digest
     }
@@ -74,16 +74,20 @@ package final class HostedRepositories: Sendable {
         _ digest: Digest, in name: RepositoryName, isProbe: Bool
     ) async throws(HostingError) -> Blob {
         let file = try await restated { () async throws(StoreError) -> BlobFile? in
-            if isProbe { asked.withLock { $0[AskedBlob(name: name, digest: digest)] = uptime() } }
+            if isProbe { asked.withLock { $0[AskedDigest(name: name, digest: digest)] = uptime() } }
             return try await store.hostedBlob(digest, in: name)
         }
         guard let file else { throw .blobUnknown(digest) }
         return Blob(file, in: store)
     }
 
+    /// - Parameter isProbe: only whether it is there is asked, as pushers do.
     package func manifest(
-        _ reference: Reference, in name: RepositoryName
+        _ reference: Reference, in name: RepositoryName, isProbe: Bool = false
     ) async throws(HostingError) -> ManifestContent {
+        if isProbe, case .digest(let digest) = reference {
+            asked.withLock { $0[AskedDigest(name: name, digest: digest)] = uptime() }
+        }
         let found = try await restated { () async throws(StoreError) -> ManifestContent? in
             switch reference {
             case .digest(let digest): return try await store.hostedManifest(digest, in: name)
@@ -123,21 +127,35 @@ package final class HostedRepositories: Sendable {
         try await restated { () async throws(StoreError) in try await store.hostedRepositories() }
     }
 
-    /// What of the repository names the subject, which need not be there.
-    package func referrers(of subject: Digest, in name: RepositoryName) async throws(HostingError) -> ReferrerList {
+    /// Bytes of descriptors in one answer, and of manifests that are read for it.
+    private static let pageOfReferrers = (shown: 4 << 20, read: Int64(64 << 20))
+
+    /// What of the repository names the subject, which need not be there, in the order of digests.
+    ///
+    /// - Parameter last: behind which to begin.
+    /// - Returns: as much as one answer should hold, and behind what the next begins, if there is more.
+    package func referrers(
+        of subject: Digest, after last: Digest? = nil, in name: RepositoryName
+    ) async throws(HostingError) -> (list: ReferrerList, next: Digest?) {
         let found = try await restated { () async throws(StoreError) in
-            try await store.hostedReferrers(of: subject, in: name)
+            try await store.hostedReferrers(of: subject, after: last, in: name)
         }
         var list = ReferrerList()
-        for content in found.prefix(ReferrerList.mostEntries) {
+        var (shown, read): (Int, Int64) = (0, 0)
+        for (place, content) in found.enumerated() {
+            // At least one: so everybody comes to the end.
+            if shown >= Self.pageOfReferrers.shown || read >= Self.pageOfReferrers.read {
+                return (list, found[place - 1].digest)
+            }
+            read += content.size
             // One that was deleted since is no referrer.
             let manifest = try await restated { () async throws(StoreError) in
                 try await store.hostedManifest(content.digest, in: name)
             }
             guard let manifest else { continue }
-            list.add(manifest: manifest.bytes, digest: manifest.digest, mediaType: manifest.mediaType)
+            shown += list.add(manifest: manifest.bytes, digest: manifest.digest, mediaType: manifest.mediaType)
         }
-        return list
+        return (list, found.count < ReferrerList.mostEntries ? nil : found.last?.digest)
     }
 
     // MARK: Deleting
@@ -151,10 +169,7 @@ package final class HostedRepositories: Sendable {
                 try checkMutable([tag], of: name, policy)
                 return try await restated { () async throws(StoreError) in try await store.unhost(tag, of: name) }
             case .digest(let digest):
-                let tags = try await restated { () async throws(StoreError) in
-                    try await store.hostedTags(naming: digest, in: name)
-                }
-                try checkMutable(tags, of: name, policy)
+                try await checkMutable(digest, of: name, policy)
                 return try await restated { () async throws(StoreError) in
                     try await store.unhost(digest, asManifest: true, in: name)
                 }
@@ -166,8 +181,10 @@ package final class HostedRepositories: Sendable {
 
     package func delete(blob digest: Digest, from name: RepositoryName) async throws(HostingError) {
         try checkWritable(name)
+        let policy = policy
         let isGone = try await store.hostedGate.turn(name) { () async throws(HostingError) in
-            try await restated { () async throws(StoreError) in
+            try await checkMutable(digest, of: name, policy)
+            return try await restated { () async throws(StoreError) in
                 try await store.unhost(digest, asManifest: false, in: name)
             }
         }
@@ -180,6 +197,17 @@ package final class HostedRepositories: Sendable {
     func checkWritable(_ name: RepositoryName) throws(HostingError) {
         guard policy.isReadOnly(name) else { return }
         throw .denied("\(name) is read-only: see hosting.read-only in the configuration")
+    }
+
+    /// What an immutable tag names is to stay whole.
+    private func checkMutable(
+        _ digest: Digest, of name: RepositoryName, _ policy: HostingPolicy
+    ) async throws(HostingError) {
+        if policy.immutableTags.isEmpty { return }
+        let tags = try await restated { () async throws(StoreError) in
+            try await store.hostedTags(needing: digest, in: name)
+        }
+        try checkMutable(tags, of: name, policy)
     }
 
     private func checkMutable(_ tags: [Tag], of name: RepositoryName, _ policy: HostingPolicy) throws(HostingError) {

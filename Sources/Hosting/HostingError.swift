@@ -44,7 +44,8 @@ extension HostingError {
             case .digestMismatch(let expected, let actual): .digestMismatch(expected: expected, actual: actual)
             case .overQuota(let text): .overQuota(text)
             case .hostedUnread, .database: .unavailable("\(error)")
-            case .sizeMismatch, .io, .inUse, .ended: .store("\(error)")
+            case .ended: .uploadUnknown
+            case .sizeMismatch, .io, .inUse: .store("\(error)")
             }
     }
 

@@ -43,8 +43,11 @@ package struct HostingPolicy: Sendable {
     /// Once they name something they name nothing else, and stay.
     package var immutableTags: [TagPattern] = []
     package var quotas: [Quota] = []
-    /// An upload that nothing was sent to for so long has ended; a blob that no manifest has named for so long is
-    /// litter.
+    /// A manifest that no tag, index or subject has led to for so long is collected; nil: never, since somebody may
+    /// pull it by its digest.
+    package var untaggedAfter: Duration?
+    /// An upload that nothing was sent to for so long has ended; a blob that was pushed so long ago and that no
+    /// manifest names is litter.
     package var abandonedAfter: Duration = .seconds(86_400)
 
     package init() {}

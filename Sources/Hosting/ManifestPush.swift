@@ -19,7 +19,7 @@ extension HostedRepositories {
     /// - Parameters:
     ///   - reference: a tag, or the digest that it must have, whose algorithm counts.
     ///   - others: further tags.
-    ///   - type: as the client calls it; what the document says of itself counts before.
+    ///   - type: as the client calls it and spells it; what the document says of itself counts before.
     package func push(
         _ body: UploadBody, as reference: Reference, others: [Tag] = [], type: MediaType?, to name: RepositoryName
     ) async throws(HostingError) -> PushedManifest {
@@ -52,13 +52,20 @@ extension HostedRepositories {
         }
         let manifest: Manifest
         do throws(ManifestError) {
-            manifest = try Manifest(parsing: bytes, declaredType: type)
+            manifest = try Manifest(parsing: bytes, declaredType: type.flatMap { MediaType(field: $0.rawValue) })
         } catch {
             throw .manifestInvalid(error.words)
         }
-        let pushed = HostedManifest(bytes, digest: digest, mediaType: manifest.mediaType, manifest)
+        let spelling = manifest.spelling ?? type?.rawValue ?? "\(manifest.mediaType)"
+        guard let spelt = MediaType(spelling: spelling) else {
+            throw .manifestInvalid("its media type is none: \(spelling.prefix(100).debugDescription)")
+        }
+        // Clients compare it with the document's, letter by letter.
+        let isMeant = MediaType(field: spelt.rawValue) == manifest.mediaType
+        let pushed = HostedManifest(
+            bytes, digest: digest, mediaType: isMeant ? spelt : manifest.mediaType, manifest)
         try await restated { () async throws(StoreError) in try await store.seal(file, as: digest) }
-        try await host(pushed, file, naming: manifest.linked.map(\.digest), tags, name)
+        try await host(pushed, file, as: manifest, tags, name)
         return PushedManifest(digest: digest, subject: manifest.subject?.digest)
     }
 
@@ -72,7 +79,7 @@ extension HostedRepositories {
     }
 
     private func host(
-        _ pushed: HostedManifest, _ file: UploadFile, naming children: [Digest], _ tags: [Tag], _ name: RepositoryName
+        _ pushed: HostedManifest, _ file: UploadFile, as manifest: Manifest, _ tags: [Tag], _ name: RepositoryName
     ) async throws(HostingError) {
         let policy = policy
         let quotas = policy.storeQuotas
@@ -86,15 +93,14 @@ extension HostedRepositories {
                 }
             }
             let missing = try await restated { () async throws(StoreError) in
-                try await store.missing(children, in: name)
+                // An index may name blobs: that is how build caches are pushed.
+                try await store.missing(
+                    manifest.linked.map(\.digest), orManifests: manifest.kind == .index, in: name)
             }
             guard missing.isEmpty else { throw .blobsMissing(missing) }
             try await restated { () async throws(StoreError) in
                 try await store.host(pushed, file, in: name, tags: tags, within: quotas)
             }
-        }
-        asked.withLock { asked in
-            for child in children { asked[AskedBlob(name: name, digest: child)] = nil }
         }
     }
 }

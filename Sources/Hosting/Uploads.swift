@@ -86,7 +86,13 @@ final class UploadTable: Sendable {
         }.joined()
         let session = Session(id: id, name: name, algorithm: algorithm)
         let (begun, ended): (Bool, Session?) = entries.withLock { entries in
-            let ended = entries.count < Self.most ? nil : Self.takeLongestIdle(of: &entries) { _ in true }
+            var ended: Session?
+            if entries.count >= Self.most {
+                // What somebody has sent is worth more than what he has only asked for.
+                ended =
+                    Self.takeLongestIdle(of: &entries) { $0.file == nil }
+                    ?? Self.takeLongestIdle(of: &entries) { _ in true }
+            }
             guard entries.count < Self.most else { return (false, nil) }
             entries[id] = Entry(session: session, lastUse: uptime())
             return (true, ended)

@@ -25,7 +25,9 @@ struct CollectCommand: AsyncParsableCommand {
             }
             if json { return StandardStreams.say(answer) }
             let collected = try JSONDecoder().decode(CollectDocument.self, from: Data(answer.utf8))
-            StandardStreams.say("collected \(collected.blobs) blobs and \(collected.uploads) abandoned uploads")
+            StandardStreams.say(
+                "collected \(collected.manifests) manifests, \(collected.blobs) blobs and \(collected.uploads) "
+                    + "abandoned uploads")
         } catch let code as ExitCode {
             throw code
         } catch {

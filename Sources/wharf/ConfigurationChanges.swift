@@ -24,6 +24,7 @@ extension Configuration {
         compare("hosting.read-only") { $0.hosting.readOnly }
         compare("hosting.immutable-tags") { $0.hosting.immutableTags }
         compare("hosting.quotas") { $0.hosting.quotas }
+        compare("hosting.untagged-after") { $0.hosting.untaggedAfter }
         compare("hosting.abandoned-after") { $0.hosting.abandonedAfter }
         compare("access.htpasswd") { $0.users }
         compare("access.catalog") { $0.showsCatalog }

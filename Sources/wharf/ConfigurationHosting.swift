@@ -13,6 +13,8 @@ extension Configuration {
         package var readOnly: [NamePattern] = []
         package var immutableTags: [HostingPolicy.TagPattern] = []
         package var quotas: [HostingPolicy.Quota] = []
+        /// A manifest that no tag leads to for so long is collected; `nil`: never.
+        package var untaggedAfter: Duration?
         /// An upload that nothing is sent to, or a blob that no manifest names, for so long is given up.
         package var abandonedAfter = Duration.seconds(86_400)
     }
@@ -56,6 +58,7 @@ extension Configuration {
         var section = root.section("hosting")
         hosting.readOnly = section.list("read-only", Values.namePattern) ?? hosting.readOnly
         hosting.immutableTags = section.list("immutable-tags", Values.hostedTags) ?? hosting.immutableTags
+        hosting.untaggedAfter = section.optional("untagged-after", Values.timeout)
         hosting.abandonedAfter = section.value("abandoned-after", or: hosting.abandonedAfter, Values.timeout)
         for var quota in section.sections("quotas") {
             let names = quota.list("names", Values.namePattern)

@@ -165,6 +165,7 @@ extension HostingPolicy {
         readOnly = hosting.readOnly
         immutableTags = hosting.immutableTags
         quotas = hosting.quotas
+        untaggedAfter = hosting.untaggedAfter
         abandonedAfter = hosting.abandonedAfter
     }
 }

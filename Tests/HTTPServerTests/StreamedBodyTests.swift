@@ -107,6 +107,17 @@ private struct Taker: Responder {
         }
     }
 
+    @Test func `who is refused and waits for that before he sends more is answered`() async throws {
+        try await TestServer.run(Taker { _ in .text("no", status: .forbidden) }) { server in
+            let client = try await server.connect()
+            let status = try await onThread {
+                try client.get("/take", "PUT", fields: "Transfer-Encoding: chunked\r\n")
+                return try client.reply().status
+            }
+            #expect(status == 403)
+        }
+    }
+
     @Test func `a client whose bytes nobody asks for waits in its own socket`() async throws {
         let (gate, asked) = (Gate(), Gate())
         let taken = Mutex(0)

@@ -2,6 +2,7 @@
 
 import Hosting
 import OCI
+import Synchronization
 import TestSupport
 import Testing
 
@@ -41,6 +42,10 @@ import Testing
             }
             // An index may name blobs: that is how build caches are pushed.
             try await scene.push(manifest([(image, .ociManifest), (here, .ociLayer)], key: "manifests"))
+            // What is here as a manifest alone is no layer.
+            await #expect(throws: HostingError.blobsMissing([image])) {
+                try await scene.push(manifest([(image, .ociLayer)]))
+            }
             // Of another repository they do not count.
             let other = try #require(RepositoryName("acme/other"))
             let bytes = Array(manifest([(here, .ociLayer)]).utf8)
@@ -63,9 +68,77 @@ import Testing
                 UploadBody([bytes]), as: .digest(Digest.of(bytes)), type: nil, to: scene.acme)
             #expect(pushed.subject == subject)
             let list = try await scene.hosted.referrers(of: subject, in: scene.acme)
-            #expect(list.count == 1 && list.filtered(by: "text/x").count == 1 && list.filtered(by: "text/y").isEmpty)
+            #expect(list.next == nil && list.list.count == 1)
+            #expect(list.list.filtered(by: "text/x").count == 1 && list.list.filtered(by: "text/y").isEmpty)
             try await scene.hosted.delete(.digest(pushed.digest), from: scene.acme)
-            #expect(try await scene.hosted.referrers(of: subject, in: scene.acme).isEmpty)
+            #expect(try await scene.hosted.referrers(of: subject, in: scene.acme).list.isEmpty)
+        }
+    }
+
+    @Test func `referrers that say much of themselves come page by page`() async throws {
+        try await HostingScene.run { scene in
+            let subject = Digest.of([7])
+            var pushed: Set<Digest> = []
+            for number in 0..<3 {
+                let note = String(repeating: "\(number)", count: 3 << 20)
+                let more = """
+                    ,"annotations":{"note":"\(note)"},\
+                    "subject":{"mediaType":"\(MediaType.ociManifest)","digest":"\(subject)","size":3}
+                    """
+                pushed.insert(try await scene.push(manifest([], more: more)))
+            }
+            var (pages, last, found) = (0, Digest?.none, 0)
+            repeat {
+                let page = try await scene.hosted.referrers(of: subject, after: last, in: scene.acme)
+                (pages, last, found) = (pages + 1, page.next, found + page.list.count)
+            } while last != nil
+            #expect(pages == 2 && found == 3 && pushed.count == 3)
+        }
+    }
+
+    @Test func `a client that sends its manifest slowly holds up no other`() async throws {
+        try await HostingScene.run { scene in
+            let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self)
+            let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+            let large = [UInt8](repeating: 0x20, count: 1 << 20)
+            let left = Mutex([large, large][...])
+            let slow = UploadBody(length: nil) { () async throws(UploadBody.Broken) in
+                if let piece = left.withLock({ $0.popFirst() }) { return piece }
+                begin.yield()
+                return await stream.first { _ in true }
+            }
+            let tag = try #require(Reference("slow"))
+            let first = Task { try await scene.hosted.push(slow, as: tag, type: nil, to: scene.acme) }
+            _ = await begun.first { _ in true }
+            let bytes = Array("{}".utf8) + large
+            let other = UploadBody([bytes])
+            #expect(
+                try await scene.hosted.push(other, as: .digest(Digest.of(bytes)), type: nil, to: scene.acme).digest
+                    == Digest.of(bytes))
+            continuation.finish()
+            await #expect {
+                try await first.value
+            } throws: { if case .manifestInvalid? = $0 as? HostingError { true } else { false } }
+            #expect(scene.store.capacity.snapshot.reserved == 0)
+        }
+    }
+
+    @Test func `a type is kept as it is spelt, and one that is none is refused`() async throws {
+        try await HostingScene.run { scene in
+            let spelt = "application/vnd.Acme.Thing.v1+json"
+            for (text, type, expected) in [
+                ("{\"mediaType\":\"\(spelt)\"}", "application/json", spelt), ("{\"a\":1}", spelt, spelt),
+                ("{\"mediaType\":\"\(spelt)\",\"layers\":\"three\",\"config\":{\"a\":1}}", spelt, spelt),
+            ] {
+                let digest = try await scene.push(text, type: MediaType(rawValue: type))
+                let found = try await scene.hosted.manifest(.digest(digest), in: scene.acme)
+                #expect(found.mediaType.rawValue == expected && found.bytes == Array(text.utf8))
+            }
+            for type in ["", "x", "a/b/c", "a b/c", "a/\\u0001", "a/" + String(repeating: "b", count: 300)] {
+                await #expect("\(type)") {
+                    try await scene.push("{\"mediaType\":\"\(type)\"}")
+                } throws: { if case .manifestInvalid? = $0 as? HostingError { true } else { false } }
+            }
         }
     }
 
@@ -111,11 +184,18 @@ import Testing
             #expect(await isDenied { try await scene.hosted.delete(.digest(one), from: scene.acme) })
             let tag = try #require(Reference("v1"))
             #expect(await isDenied { try await scene.hosted.delete(tag, from: scene.acme) })
+            // Nor what it needs, however deep.
+            let layer = try await scene.push([1])
+            let image = try await scene.push(manifest([(layer, .ociLayer)]))
+            let index = manifest([(image, .ociManifest)], key: "manifests")
+            try await scene.push(index, as: "v2")
+            #expect(await isDenied { try await scene.hosted.delete(blob: layer, from: scene.acme) })
+            #expect(await isDenied { try await scene.hosted.delete(.digest(image), from: scene.acme) })
             let two = try await scene.push("{\"a\":2}", as: "latest")
             let latest = try #require(Reference("latest"))
             #expect(try await scene.hosted.manifest(latest, in: scene.acme).digest == two)
             try await scene.hosted.delete(latest, from: scene.acme)
-            #expect(try await scene.hosted.tags(of: scene.acme) == ["v1"])
+            #expect(try await scene.hosted.tags(of: scene.acme) == ["v1", "v2"])
         }
     }
 
@@ -147,12 +227,15 @@ import Testing
             let (layer, fresh) = (try await scene.push([1]), try await scene.push([2]))
             let image = try await scene.push(manifest([(layer, .ociLayer)]), as: "v1")
             #expect(try await hosted.collect() == Collected())
+            scene.wall.advance(by: .seconds(101))
+            // Named, that one is no litter.
+            #expect(try await hosted.collect() == Collected(blobs: 1, uploads: 0))
             try await hosted.delete(.digest(image), from: scene.acme)
             // A pusher has just found it here, and may be about to name it.
             _ = try await hosted.blob(layer, in: scene.acme, isProbe: true)
             #expect(try await hosted.collect() == Collected())
             scene.wall.advance(by: .seconds(101))
-            #expect(try await hosted.collect() == Collected(blobs: 2, uploads: 0))
+            #expect(try await hosted.collect() == Collected(blobs: 1, uploads: 0))
             for digest in [layer, fresh] {
                 await #expect(throws: HostingError.blobUnknown(digest)) {
                     try await hosted.blob(digest, in: scene.acme, isProbe: false)
@@ -162,13 +245,49 @@ import Testing
         }
     }
 
-    @Test func `what a manifest has named waits for no other`() async throws {
-        try await HostingScene.run { scene in
+    @Test func `manifests that nothing leads to go after their time, and only where one was said`() async throws {
+        try await HostingScene.run({ $0.abandonedAfter = .seconds(100) }) { scene in
             let layer = try await scene.push([1])
-            _ = try await scene.hosted.blob(layer, in: scene.acme, isProbe: true)
+            let image = try await scene.push(manifest([(layer, .ociLayer)]))
+            let index = try await scene.push(manifest([(image, .ociManifest)], key: "manifests"), as: "latest")
+            let subject = ",\"subject\":{\"mediaType\":\"\(MediaType.ociIndex)\",\"digest\":\"\(index)\",\"size\":1}"
+            let signature = try await scene.push(manifest([], more: subject))
+            let next = try await scene.push(manifest([(layer, .ociLayer)], more: ",\"annotations\":{\"n\":\"2\"}"))
+            scene.wall.advance(by: .seconds(1000))
+            #expect(try await scene.hosted.collect() == Collected())
+            var policy = HostingPolicy()
+            policy.abandonedAfter = .seconds(100)
+            policy.untaggedAfter = .seconds(500)
+            scene.hosted.reconfigure(policy)
+            // A pusher has just found it, and will name it.
+            _ = try await scene.hosted.manifest(.digest(next), in: scene.acme, isProbe: true)
+            #expect(try await scene.hosted.collect() == Collected())
+            // The tag moves on: index, image and signature are left behind.
+            try await scene.push(manifest([(next, .ociManifest)], key: "manifests"), as: "latest")
+            scene.wall.advance(by: .seconds(499))
+            #expect(try await scene.hosted.collect() == Collected())
+            scene.wall.advance(by: .seconds(2))
+            #expect(try await scene.hosted.collect() == Collected(manifests: 3))
+            for digest in [image, index, signature] {
+                await #expect(throws: HostingError.manifestUnknown("\(digest)")) {
+                    try await scene.hosted.manifest(.digest(digest), in: scene.acme)
+                }
+            }
+            #expect(try await scene.hosted.blob(layer, in: scene.acme, isProbe: false).size == 1)
+        }
+    }
+
+    @Test func `what one pusher's manifest has named still waits for another's`() async throws {
+        try await HostingScene.run({ $0.abandonedAfter = .seconds(100) }) { scene in
+            let layer = try await scene.push([1])
+            scene.wall.advance(by: .seconds(90))
+            // Another pushes the same, and is slower.
+            try await scene.push([1])
             let image = try await scene.push(manifest([(layer, .ociLayer)]), as: "v1")
             try await scene.hosted.delete(.digest(image), from: scene.acme)
-            #expect(try await scene.hosted.collect() == Collected(blobs: 1, uploads: 0))
+            scene.wall.advance(by: .seconds(90))
+            #expect(try await scene.hosted.collect() == Collected())
+            try await scene.push(manifest([(layer, .ociLayer)]), as: "v2")
         }
     }
 }

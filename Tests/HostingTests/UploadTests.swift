@@ -42,6 +42,12 @@ import Testing
                     UploadBody([[1, 2], [3]], breaks: true), at: .next, toUpload: id, in: scene.acme)
             }
             #expect(try hosted.status(ofUpload: id, in: scene.acme).received == 3)
+            // The room for what did not come is given back.
+            await #expect(throws: HostingError.bodyBroken("broken")) {
+                try await hosted.append(
+                    UploadBody([], length: 1 << 25, breaks: true), at: .next, toUpload: id, in: scene.acme)
+            }
+            #expect(scene.store.capacity.snapshot.reserved == 4096)
             await #expect {
                 _ = try await hosted.append(
                     UploadBody([[4, 5], [6]]), at: .range(3...4), toUpload: id, in: scene.acme)
@@ -94,10 +100,11 @@ import Testing
             await #expect(throws: HostingError.uploadBusy) {
                 try await hosted.append(UploadBody([[1]]), at: .next, toUpload: id, in: scene.acme)
             }
-            #expect(throws: HostingError.uploadBusy) { try hosted.cancelUpload(id, in: scene.acme) }
-            continuation.finish()
-            #expect(try await first.value.received == 0)
+            // Cancelled all the same, and its writer is told.
             try hosted.cancelUpload(id, in: scene.acme)
+            continuation.yield([1])
+            await #expect(throws: HostingError.uploadUnknown) { try await first.value }
+            #expect(scene.store.capacity.snapshot.reserved == 0)
             #expect(throws: HostingError.uploadUnknown) { try hosted.status(ofUpload: id, in: scene.acme) }
         }
     }
@@ -117,6 +124,45 @@ import Testing
             #expect(try hosted.status(ofUpload: used, in: scene.acme).received == 2)
             try hosted.cancelUpload(used, in: scene.acme)
             #expect(scene.store.capacity.snapshot.reserved == 0)
+        }
+    }
+
+    @Test func `no length that anybody says is too much for a sum`() async throws {
+        try await HostingScene.run { scene in
+            let hosted = scene.hosted
+            let unread = UploadBody(length: .max) { () throws(UploadBody.Broken) in
+                Issue.record("it was asked for its bytes")
+                return nil
+            }
+            let limit = HostingError.sizeInvalid("a blob has at most \(Int64(1) << 53) bytes")
+            await #expect(throws: limit) { try await hosted.push(unread, as: Digest.of([1]), to: scene.acme) }
+            for before in [[], [1]] as [[UInt8]] {
+                let id = try hosted.beginUpload(in: scene.acme).id
+                _ = try await hosted.append(
+                    UploadBody(before.map { [$0] }), at: .next, toUpload: id, in: scene.acme)
+                let range = Int64(before.count)...Int64.max - 1
+                await #expect(throws: limit) {
+                    try await hosted.append(UploadBody([[1]]), at: .range(range), toUpload: id, in: scene.acme)
+                }
+            }
+            let large = UploadBody(length: 1 << 53) { () throws(UploadBody.Broken) in nil }
+            await #expect {
+                try await hosted.push(large, as: Digest.of([1]), to: scene.acme)
+            } throws: { if case .noRoom? = $0 as? HostingError { true } else { false } }
+        }
+    }
+
+    @Test func `where many are begun and left, the one that was left first ends`() async throws {
+        try await HostingScene.run { scene in
+            let hosted = scene.hosted
+            let used = try hosted.beginUpload(in: scene.acme).id
+            _ = try await hosted.append(UploadBody([[1]]), at: .next, toUpload: used, in: scene.acme)
+            scene.wall.advance(by: .seconds(1))
+            let first = try hosted.beginUpload(in: scene.acme).id
+            scene.wall.advance(by: .seconds(1))
+            for _ in 0..<10_000 - 1 { _ = try hosted.beginUpload(in: scene.acme) }
+            #expect(throws: HostingError.uploadUnknown) { try hosted.status(ofUpload: first, in: scene.acme) }
+            #expect(try hosted.status(ofUpload: used, in: scene.acme).received == 1)
         }
     }
 

@@ -109,6 +109,22 @@ import Testing
         }
     }
 
+    @Test func `a folder that is gone whole is written again from the rows`() async throws {
+        var before = HostedTree.Content()
+        try await scene.life { store in
+            let layer = try await store.push([1], to: acme)
+            try await store.pushManifest(naming: [layer], to: acme, tags: ["v1"])
+            before = try store.tree.content(of: acme)
+        }
+        try FileManager.default.removeItem(atPath: scene.layout.hosted)
+        try await scene.life { store in
+            try await store.reconcile()
+            #expect(try store.tree.content(of: acme) == before)
+            #expect(try await store.hosted("v1", in: acme) != nil)
+            try await scene.expectLaws(store)
+        }
+    }
+
     @Test func `what cannot be read keeps everything as it is`() async throws {
         let digest = try await scene.life { store in try await store.push([1], to: acme) }
         loseDatabase()

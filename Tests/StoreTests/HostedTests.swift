@@ -138,6 +138,75 @@ import Testing
         }
     }
 
+    @Test func `what is a blob in one repository and a manifest in another is shown as neither in the wrong one`()
+        async throws
+    {
+        try await scene.life { store in
+            let digest = try await store.pushManifest(naming: [], to: acme)
+            let bytes = try #require(try await store.hostedManifest(digest, in: acme)).bytes
+            try await store.push(bytes, to: other)
+            for _ in 0..<2 {
+                #expect(try await store.hostedBlob(digest, in: other) != nil)
+                #expect(try await store.hostedManifest(digest, in: acme) != nil)
+                #expect(try await store.hostedBlob(digest, in: acme) == nil)
+                #expect(try await store.hostedManifest(digest, in: other) == nil)
+            }
+        }
+    }
+
+    @Test func `what a pusher calls a manifest changes nothing for who pulls it through the cache`() async throws {
+        try await scene.life { store in
+            let bytes = Array("{\"schemaVersion\":2,\"layers\":[]}".utf8)
+            let digest = Digest.of(bytes)
+            let odd = MediaType(rawValue: "application/vnd.acme.odd")
+            let parsed = try Manifest(parsing: bytes, declaredType: odd)
+            let upload = try await store.beginUpload(size: nil, algorithm: .sha256)
+            try await store.append(bytes, to: upload)
+            try await store.seal(upload, as: digest)
+            let pushed = HostedManifest(bytes, digest: digest, mediaType: odd, parsed)
+            try await store.hostedGate.turn(acme) { () async throws(StoreError) in
+                try await store.host(pushed, upload, in: acme, tags: [], within: [])
+            }
+            let cached = try repository("library/debian")
+            try await store.link(digest, size: nil, to: cached, isNamed: false)
+            #expect(try await store.knowledge(of: digest, in: cached).mediaType == .ociManifest)
+            #expect(try await store.hostedManifest(digest, in: acme)?.mediaType == odd)
+        }
+    }
+
+    @Test func `whoever collects lets go of what has been asked for meanwhile`() async throws {
+        try await scene.life { store in
+            let digest = try await store.push([1], to: acme)
+            let isGone = try await store.hostedGate.turn(acme) { () async throws(StoreError) in
+                try await store.unhost(digest, asManifest: false, in: acme) { true }
+            }
+            #expect(!isGone)
+            #expect(try await store.hostedBlob(digest, in: acme) != nil)
+        }
+    }
+
+    @Test func `what was pushed and is damaged is kept, however large, and can be pushed again`() async throws {
+        // Larger than the quarantine keeps.
+        let bytes = seeded(1, 3_000_000)
+        let digest = Digest.of(bytes)
+        try await scene.life({ $0.maxSize = .bytes(16 << 20) }) { store in
+            try await store.push(bytes, to: acme)
+            let path = scene.layout.blob(digest)
+            chmod(path, 0o644)
+            let file = try #require(FileHandle(forUpdatingAtPath: path))
+            try file.seek(toOffset: 1000)
+            try file.write(contentsOf: Data([bytes[1000] ^ 1]))
+            try file.close()
+            #expect(await store.check(digest, size: Int64(bytes.count)) == .damaged)
+            #expect(try await store.hostedBlob(digest, in: acme) == nil)
+            let kept = try Data(contentsOf: URL(fileURLWithPath: store.tree.damaged(digest)))
+            #expect(kept.count == bytes.count)
+            #expect(store.capacity.snapshot.quarantined >= Int64(bytes.count))
+            try await store.push(bytes, to: acme)
+            #expect(try await store.hostedBlob(digest, in: acme)?.readAll() == bytes)
+        }
+    }
+
     @Test func `what another repository has may be mounted, and only what it may show`() async throws {
         try await scene.life { store in
             let cached = try repository("library/debian")
@@ -191,8 +260,9 @@ import Testing
             scene.clock.turn(by: .seconds(1))
             #expect(try await store.litter(in: acme, before: scene.clock.now) == [unnamed])
             #expect(try await store.delete(manifest, asManifest: true, in: acme))
-            // It has had its manifest: nobody is about to push one for it.
-            #expect(Set(try await store.litter(in: acme, before: 1)) == [named, foreign])
+            #expect(Set(try await store.litter(in: acme, before: scene.clock.now)) == [named, unnamed, foreign])
+            try await store.push([1], to: acme)
+            #expect(Set(try await store.litter(in: acme, before: scene.clock.now)) == [unnamed, foreign])
         }
     }
 

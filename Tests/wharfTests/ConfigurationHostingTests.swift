@@ -24,6 +24,7 @@ import Upstream
               immutable-tags: ["acme/**:v*", acme/frozen]
               quotas: [{names: ["acme/**"], size: 10GB}]
               abandoned-after: 2h
+              untagged-after: 30d
             access:
               htpasswd: \(users)
               catalog: true
@@ -38,6 +39,7 @@ import Upstream
         #expect(hosting.names.map(\.description) == ["acme/**", "cc-hello-world"])
         #expect(hosting.readOnly.map(\.description) == ["acme/old/*"])
         #expect(hosting.immutableTags.count == 2 && hosting.abandonedAfter == .seconds(7200))
+        #expect(hosting.untaggedAfter == .seconds(30 * 86_400))
         #expect(hosting.quotas.map(\.bytes) == [10_000_000_000])
         #expect(configuration.users?.file == users && configuration.showsCatalog)
         #expect(configuration.loginListen == Configuration.ListenAddress(host: "0.0.0.0", port: 5001))

@@ -58,7 +58,7 @@ package final class Access: Sendable, CustomStringConvertible, CustomDebugString
         guard !fields.isEmpty else { return .nobody }
         guard let passwords = rules.passwords, fields.count == 1, let (user, password) = Self.basic(fields[0])
         else { return .rejected }
-        switch await passwords.verdict(on: user, password) {
+        switch await passwords.verdict(on: user, password, from: request.peer) {
         case .right: return .user(user)
         case .wrong: return .rejected
         case .busy: return .busy
@@ -97,7 +97,12 @@ package final class Access: Sendable, CustomStringConvertible, CustomDebugString
     func refusal(ofPush request: Request, to name: RepositoryName) async -> Response? {
         let rules = state.withLock { $0.rules }
         let covering = rules.push.filter { $0.covers(name) }
-        if isAdmin(request) || covering.contains(where: { $0.isNear(request.peer) }) { return nil }
+        if isAdmin(request) { return nil }
+        // A page that somebody near looks at is not him.
+        if !request.isByPage, covering.contains(where: { $0.isNear(request.peer) }) { return nil }
+        guard covering.contains(where: \.hasUsers) || request.isAtLogin else {
+            return Self.denied("nobody may push to \(name) from \(request.peer)")
+        }
         switch await caller(request, rules) {
         case .user(let user):
             if covering.contains(where: { $0.admits(user) }) { return nil }
@@ -139,4 +144,12 @@ package final class Access: Sendable, CustomStringConvertible, CustomDebugString
     package var description: String { "Access" }
     package var debugDescription: String { description }
     package var customMirror: Mirror { Mirror(self, children: [:]) }
+}
+
+extension Request {
+    /// A browser sent it for a page, which no client of registries does: by a name of its own that leads here, or
+    /// blindly, a page could push for whoever looks at it.
+    fileprivate var isByPage: Bool {
+        fields.contains(.origin) || fields[.secFetchSite].map { $0 != "none" } ?? false
+    }
 }

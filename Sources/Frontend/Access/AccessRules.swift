@@ -20,6 +20,7 @@ package struct AccessRules: Sendable {
         }
 
         func covers(_ name: RepositoryName) -> Bool { names.contains { $0.matches("\(name)") } }
+        var hasUsers: Bool { users?.isEmpty != true }
         func admits(_ user: String) -> Bool { users?.contains(user) ?? true }
     }
 

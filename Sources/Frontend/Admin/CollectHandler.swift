@@ -6,12 +6,16 @@ import HTTPTypes
 package import Hosting
 
 package struct CollectDocument: Codable, Equatable, Sendable {
+    /// That no tag led to.
+    package let manifests: Int
     /// Taken from a repository none of whose manifests names them.
     package let blobs: Int
     /// Abandoned.
     package let uploads: Int
 
-    package init(_ collected: Collected) { (blobs, uploads) = (collected.blobs, collected.uploads) }
+    package init(_ collected: Collected) { 
+        (manifests, blobs, uploads) = (collected.manifests, collected.blobs, collected.uploads)
+    }
 }
 
 struct CollectHandler: Sendable {

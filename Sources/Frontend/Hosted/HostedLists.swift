@@ -27,11 +27,17 @@ struct HostedLists: Sendable {
     func referrers(
         _ request: Request, of subject: Digest, in name: RepositoryName
     ) async throws(HostingError) -> Response {
-        var list = try await repositories.referrers(of: subject, in: name)
+        let last = request.queryValue("last").flatMap { Digest($0) }
+        var (list, next) = try await repositories.referrers(of: subject, after: last, in: name)
         var fields: HTTPFields = [.contentType: "\(MediaType.ociIndex)", .cacheStatus: "\(CacheStatus.hit)"]
-        if let type = request.queryValue("artifactType"), !type.isEmpty {  // end-12b
+        let type = request.queryValue("artifactType") ?? ""
+        if !type.isEmpty {  // end-12b
             list = list.filtered(byParameter: type)
             fields[.filtersApplied] = "artifactType"
+        }
+        if let next {
+            let filter = type.isEmpty ? "" : "&artifactType=\(Page.escaped(type))"
+            fields[.link] = "<\(request.path)?last=\(Page.escaped("\(next)"))\(filter)>; rel=\"next\""
         }
         return Response(status: .ok, fields: fields, body: .bytes(list.json))
     }

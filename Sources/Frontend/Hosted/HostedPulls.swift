@@ -18,11 +18,14 @@ struct HostedPulls: Sendable {
     func manifest(
         _ request: Request, _ reference: Reference, in name: RepositoryName
     ) async throws(HostingError) -> Response {
-        response(to: request, try await repositories.manifest(reference, in: name), tally(of: name, request))
+        let manifest = try await repositories.manifest(reference, in: name, isProbe: request.method == .head)
+        return response(to: request, manifest, tally(of: name, request))
     }
 
+    /// Whether a digest is there is asked by pushers, and that is remembered: not here.
     func ready(_ request: Request, _ reference: Reference, _ target: KnownTarget) -> Response? {
-        repositories.manifestAtOnce(reference, in: target.repository.name)
+        if request.method == .head, case .digest = reference { return nil }
+        return repositories.manifestAtOnce(reference, in: target.repository.name)
             .map { response(to: request, $0, target.tally) }
     }
 
@@ -53,7 +56,7 @@ struct HostedPulls: Sendable {
         return try response(to: request, blob, tally(of: name, request))
     }
 
-    /// Whether a blob is there is asked by pushers, and that is remembered: not here.
+    /// The same of a blob.
     func ready(_ request: Request, _ digest: Digest, _ target: KnownTarget) -> Response? {
         guard request.method == .get, let blob = repositories.blobAtOnce(digest, in: target.repository.name)
         else { return nil }
@@ -86,8 +89,9 @@ struct HostedPulls: Sendable {
             fields[.contentRange] = "\(ContentRange(part, size: blob.size))"
         case .unsatisfiable:
             tally.count(.hit)
-            fields[.contentRange] = ContentRange.unsatisfied(blob.size)
-            return Response(status: .rangeNotSatisfiable, fields: fields)
+            return ErrorMapping.response(
+                .rangeNotSatisfiable, .rangeInvalid, "the blob has \(blob.size) bytes, and nothing of that range",
+                fields: [.contentRange: ContentRange.unsatisfied(blob.size), .acceptRanges: "bytes"])
         }
         let file = OpenFile(taking: try blob.openDescriptor())
         blob.noteServed(Int64(range.count))

@@ -15,11 +15,11 @@ struct PushHandler: Sendable {
         var tags: [Tag] = []
         for text in request.queryValues("tag") {
             guard let tag = Tag(text) else {
-                return ErrorMapping.response(.badRequest, .tagInvalid, "\(text) is no tag")
+                return ErrorMapping.response(.badRequest, .nameInvalid, "\(text) is no tag")
             }
             tags.append(tag)
         }
-        let type = request.fields[.contentType].flatMap { MediaType(field: $0) }
+        let type = request.fields[.contentType].flatMap { MediaType(spelling: $0) }
         let pushed = try await repositories.push(
             UploadBody(request), as: reference, others: tags, type: type, to: name)
         var fields: HTTPFields = [

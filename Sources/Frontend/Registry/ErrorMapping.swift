@@ -58,7 +58,7 @@ enum ErrorMapping {
         case .tagInvalid(_, let tag):
             isRead
                 ? response(.notFound, .manifestUnknown, "\(tag) is no tag, so there is no such manifest")
-                : response(.badRequest, .tagInvalid, "\(tag) is no tag")
+                : response(.badRequest, .nameInvalid, "\(tag) is no tag")
         }
     }
 

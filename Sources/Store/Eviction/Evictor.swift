@@ -157,12 +157,16 @@ actor Evictor {
         }
         guard !held.isEmpty else { return (0, 0) }
         defer { for candidate in held { gate.leave(candidate.digest) } }
-        let names = nextTrash(held.count)
+        // Somebody may have pushed or mounted one since it was chosen; from here on nobody does.
+        let pushed = try await database.hosted(among: held)
+        let going = held.filter { !pushed.contains($0.number) }
+        guard !going.isEmpty else { return (0, 0) }
+        let names = nextTrash(going.count)
         let (gone, aside, failure) = try await DiskQueue.run { [layout] () throws(StoreError) in
             var gone: [MetadataDatabase.Candidate] = []
             var aside: [String] = []
             var failure: StoreError?
-            for (candidate, name) in zip(held, names) {
+            for (candidate, name) in zip(going, names) {
                 do throws(StoreError) {
                     if try Self.takeAway(layout.blob(candidate.digest), to: layout.trash(name)) { aside.append(name) }
                     gone.append(candidate)

@@ -64,6 +64,13 @@ extension ContentStore {
         try await database.hostedTags(naming: digest, in: name)
     }
 
+    /// Tags of the repository whose images need the digest: that name it, or what names it.
+    package func hostedTags(
+        needing digest: Digest, in name: RepositoryName
+    ) async throws(StoreError) -> [Tag] {
+        try await database.hostedTags(needing: digest, in: name)
+    }
+
     /// Those that have anything, in the order of their names' bytes.
     package func hostedRepositories() async throws(StoreError) -> [RepositoryName] {
         try checkHosted()
@@ -71,11 +78,13 @@ extension ContentStore {
     }
 
     /// Its manifests that name the subject, which need not be here, in the order of their digests.
+    ///
+    /// - Parameter last: behind which to begin.
     package func hostedReferrers(
-        of subject: Digest, in name: RepositoryName
+        of subject: Digest, after last: Digest? = nil, in name: RepositoryName
     ) async throws(StoreError) -> [HostedContent] {
         try checkHosted()
-        return try await database.hostedReferrers(of: subject, in: name)
+        return try await database.hostedReferrers(of: subject, after: last, in: name)
     }
 
     /// Any hosted repository that has the blob.
@@ -83,22 +92,36 @@ extension ContentStore {
         try await database.hostedRepository(having: digest)
     }
 
-    /// Those of the digests that the repository has neither as a blob nor as a manifest.
-    package func missing(_ digests: [Digest], in name: RepositoryName) async throws(StoreError) -> [Digest] {
+    /// Those of the digests that the repository does not have as blobs.
+    ///
+    /// - Parameter orManifests: nor as manifests.
+    package func missing(
+        _ digests: [Digest], orManifests: Bool, in name: RepositoryName
+    ) async throws(StoreError) -> [Digest] {
         try checkHosted()
-        return try await database.missing(digests, in: name)
+        return try await database.missing(digests, orManifests: orManifests, in: name)
     }
 
+    /// - Parameter digest: of what is to come, if that is known.
     /// - Throws: `.overQuota` if so many bytes more are too much.
     package func checkQuotas(
-        _ quotas: [HostedQuota], size: Int64, in name: RepositoryName
+        _ quotas: [HostedQuota], _ digest: Digest?, size: Int64, in name: RepositoryName
     ) async throws(StoreError) {
         try checkHosted()
-        try await database.check(quotas, nil, size: size, in: name)
+        try await database.check(quotas, digest, size: size, in: name)
     }
 
-    /// Blobs of the repository that none of its manifests names, and that do not wait for one since after `instant`,
-    /// Unix milliseconds.
+    /// Manifests of the repository that neither a tag leads to nor an index, nor a subject that is there, and that
+    /// nobody has pushed since `instant`, Unix milliseconds.
+    package func unreached(
+        in name: RepositoryName, before instant: Int64
+    ) async throws(StoreError) -> [Digest] {
+        try checkHosted()
+        return try await database.unreached(in: name, before: instant)
+    }
+
+    /// Blobs of the repository that none of its manifests names, and that nobody has pushed since `instant`, Unix
+    /// milliseconds.
     package func litter(
         in name: RepositoryName, before instant: Int64
     ) async throws(StoreError) -> [Digest] {

@@ -11,6 +11,12 @@ final class HostedState: Sendable {
 
     var isKnown: Bool { known.load(ordering: .acquiring) }
     func set(_ isKnown: Bool) { known.store(isKnown, ordering: .releasing) }
+
+    private let told = Atomic<Bool>(false)
+
+    /// Whether it has not been told yet that it cannot be read.
+    func tell() -> Bool { !told.exchange(true, ordering: .relaxed) }
+    func isRead() { told.store(false, ordering: .relaxed) }
 }
 
 extension ContentStore {
@@ -20,17 +26,25 @@ extension ContentStore {
     /// - Throws: `.io` if not all of the files can be read.
     func readHosted() async throws(StoreError) {
         do throws(StoreError) {
+            let life = database.life
+            let known = try await database.hostedRepositories()
+            if tree.isEmpty { try await writeTree(of: known) }
             let names = try await DiskQueue.run { [tree] () throws(StoreError) in try tree.repositories() }
-            for name in names {
+            for name in names + Set(known).subtracting(names) {
+                // Without its turn, which pushes wait for: nearly always they agree.
+                if try await agrees(name) { continue }
                 try await hostedGate.turn(name) { () async throws(StoreError) in try await readHosted(name) }
             }
-            for name in Set(try await database.hostedRepositories()).subtracting(names) {
-                try await hostedGate.turn(name) { () async throws(StoreError) in try await readHosted(name) }
-            }
-            if try !database.isHostedKnown() { try await database.noteHostedKnown() }
+            if try !database.isHostedKnown() { try await database.noteHostedKnown(since: life) }
             hosted.set(true)
+            // One that was lost meanwhile knows nothing of what was read before.
+            guard database.life == life else {
+                hosted.set(tree.isEmpty)
+                throw .hostedUnread
+            }
+            hosted.isRead()
         } catch {
-            if case .io = error {
+            if case .io = error, hosted.tell() {
                 logger.error(
                     hosted.isKnown
                         ? "what the folder hosted/ says cannot be compared with the database"
@@ -39,6 +53,24 @@ extension ContentStore {
             }
             throw error
         }
+    }
+
+    /// The folder is gone, as from a copy of the rest, and nobody has deleted what the rows say: they tell the same.
+    private func writeTree(of names: [RepositoryName]) async throws(StoreError) {
+        guard !names.isEmpty else { return }
+        logger.warning("the folder hosted/ is gone: it is written again", metadata: ["repositories": "\(names.count)"])
+        for name in names {
+            try await hostedGate.turn(name) { () async throws(StoreError) in
+                let content = try await database.hostedContent(of: name).content
+                try await DiskQueue.run { [tree] () throws(StoreError) in try tree.write(content, of: name) }
+            }
+        }
+    }
+
+    private func agrees(_ name: RepositoryName) async throws(StoreError) -> Bool {
+        let (rows, isLost) = try await database.hostedContent(of: name)
+        let content = try await DiskQueue.run { [tree] () throws(StoreError) in try tree.content(of: name) }
+        return content == rows && !isLost
     }
 
     private func readHosted(_ name: RepositoryName) async throws(StoreError) {

@@ -71,6 +71,12 @@ struct HostedTree: Sendable {
         try set(.tags, "\(tag)", digest.map { "\($0)" }, of: name)
     }
 
+    func write(_ content: Content, of name: RepositoryName) throws(StoreError) {
+        for digest in content.links { _ = try addLink(digest, to: name) }
+        for (digest, type) in content.manifests { try setManifest(digest, type, in: name) }
+        for (tag, digest) in content.tags { try setTag(tag, digest, of: name) }
+    }
+
     func removeLink(_ digest: Digest, from name: RepositoryName) throws(StoreError) {
         try remove("\(digest)", from: folder(.links, of: name))
     }
@@ -174,7 +180,7 @@ struct HostedTree: Sendable {
         for file in try files(.manifests, of: name) {
             guard let digest = Digest(file) else { continue }
             let text = try Self.text(of: "\(folder(.manifests, of: name))/\(file)")
-            content.manifests[digest] = text.flatMap { MediaType(field: $0) }
+            content.manifests[digest] = text.map { MediaType(rawValue: $0) }
         }
         for file in try files(.tags, of: name) {
             guard let tag = Tag(file) else { continue }

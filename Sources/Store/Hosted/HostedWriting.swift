@@ -63,6 +63,12 @@ extension ContentStore {
         try await DiskQueue.run { () throws(StoreError) in try upload.readAll() }
     }
 
+    /// Gives back the room that was made for what has not come.
+    package func giveBackRest(of upload: UploadFile) async {
+        // It throws nothing.
+        try? await DiskQueue.run { () throws(StoreError) in upload.trim() }
+    }
+
     // MARK: Blobs
 
     /// Hashes what is left to be hashed of an upload, and makes it durable.
@@ -184,7 +190,7 @@ extension ContentStore {
         _ pushed: HostedManifest, in name: RepositoryName, tags: [Tag],
         record: () async throws(StoreError) -> Int64?
     ) async throws(StoreError) -> Int64? {
-        let (digest, type) = (pushed.manifest.digest, pushed.manifest.mediaType)
+        let (digest, type) = (pushed.digest, pushed.mediaType)
         let before = try await DiskQueue.run { [tree] () throws(StoreError) -> Before in
             var before = Before(digest: digest, name: name, type: try tree.manifest(digest, in: name))
             for tag in tags { before.tags.append((tag, try tree.tag(tag, of: name))) }
@@ -214,7 +220,7 @@ extension ContentStore {
         defer { hot.drop(tag, of: Repository(hosted: name)) }
         guard try await database.hostedTag(tag, of: name) != nil else { return false }
         try await DiskQueue.run { [tree] () throws(StoreError) in try tree.setTag(tag, nil, of: name) }
-        try await database.setHosted(tag, nil, of: name)
+        try await database.setHosted(tag, nil, of: name, at: uses.stamp(now()))
         return true
     }
 

@@ -58,6 +58,16 @@ package final class UploadFile: Sendable {
         }
     }
 
+    /// Gives back the room beyond what is here; waits for the disk.
+    func trim() {
+        let size = state.withLock { state in
+            // What cannot be given back now is when it ends.
+            try? state.ingest?.trim(to: Extents(state.size > 0 ? [0..<state.size] : []))
+            return state.size
+        }
+        reservation.shrink(to: size)
+    }
+
     func readAll() throws(StoreError) -> [UInt8] {
         try state.withLock { (state: inout State) throws(StoreError) -> [UInt8] in
             guard let descriptor = try state.ingest?.duplicate() else { throw .ended }

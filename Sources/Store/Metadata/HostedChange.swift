@@ -6,29 +6,27 @@ package import OCI
 
 /// A manifest as it is pushed.
 package struct HostedManifest: Sendable {
+    /// What anybody may learn of it who has it, from its bytes alone.
     let manifest: NewManifest
+    /// As it was pushed.
+    let mediaType: MediaType
     /// What it names and what nobody may see for that: layers that are to be had elsewhere.
     let unlinked: [Digest]
     package var digest: Digest { manifest.digest }
 
-    package init(_ manifest: NewManifest, unlinked: [Digest]) {
-        self.manifest = manifest
-        self.unlinked = unlinked
-    }
-
     /// - Parameter mediaType: as it was pushed.
     package init(_ bytes: [UInt8], digest: Digest, mediaType: MediaType, _ parsed: Manifest) {
         let all = parsed.manifests + (parsed.config.map { [$0] } ?? []) + parsed.layers
-        self.init(
-            NewManifest(
-                digest: digest, mediaType: mediaType, bytes: bytes, isIndex: parsed.kind == .index,
-                linked: parsed.linked.map { ($0.digest, $0.size) }, subject: parsed.subject?.digest),
-            unlinked: all.filter { !$0.isDistributable }.map(\.digest))
+        manifest = NewManifest(
+            digest: digest, mediaType: parsed.ownMediaType, bytes: bytes, isIndex: parsed.kind == .index,
+            linked: parsed.linked.map { ($0.digest, $0.size) }, subject: parsed.subject?.digest)
+        self.mediaType = mediaType
+        unlinked = all.filter { !$0.isDistributable }.map(\.digest)
     }
 }
 
 extension MetadataDatabase {
-    /// The repository has the blob, whose file is published; it waits for a manifest to name it.
+    /// The repository has the blob, whose file is published.
     ///
     /// - Parameter size: of the file, in bytes; nil: it was here before.
     /// - Returns: bytes of the row it takes the place of, if there was one.
@@ -42,7 +40,7 @@ extension MetadataDatabase {
             guard let bytes = size ?? known else { throw StoreError.ended }
             try Self.check(quotas, digest, size: bytes, in: name, db)
             let earlier = known == bytes ? known : try Self.insert(blob: digest, size: bytes, at: now, db)
-            try Self.host(digest, nil, in: name, waitingSince: now, db)
+            try Self.host(digest, nil, in: name, touchedAt: now, db)
             return earlier
         }
     }
@@ -58,8 +56,8 @@ extension MetadataDatabase {
             let size = Int64(manifest.bytes.count)
             try Self.check(quotas, manifest.digest, size: size, in: name, db)
             let earlier = try Self.insert(blob: manifest.digest, size: size, at: now, db)
-            try Self.describe(pushed, in: name, db)
-            for tag in tags { try Self.set(tag, manifest.digest, of: name, db) }
+            try Self.describe(pushed, in: name, at: now, db)
+            for tag in tags { try Self.set(tag, manifest.digest, of: name, at: now, db) }
             return earlier
         }
     }
@@ -87,11 +85,11 @@ extension MetadataDatabase {
             for digest in before.manifests.keys where content.manifests[digest] == nil {
                 try Self.unhost(digest, asManifest: true, in: name, db)
             }
-            for digest in content.links { try Self.host(digest, nil, in: name, waitingSince: now, isKept: true, db) }
-            for (digest, type) in content.manifests { try Self.host(digest, type, in: name, waitingSince: 0, db) }
-            for pushed in described { try Self.describe(pushed, in: name, db) }
+            for digest in content.links { try Self.host(digest, nil, in: name, touchedAt: now, isKept: true, db) }
+            for (digest, type) in content.manifests { try Self.host(digest, type, in: name, touchedAt: now, db) }
+            for pushed in described { try Self.describe(pushed, in: name, at: now, db) }
             try db.execute(sql: "DELETE FROM hostedTag WHERE repository = ?", arguments: [id])
-            for (tag, digest) in content.tags { try Self.set(tag, digest, of: name, db) }
+            for (tag, digest) in content.tags { try Self.set(tag, digest, of: name, at: now, db) }
             return added
         }
     }
@@ -101,15 +99,19 @@ extension MetadataDatabase {
         try readNow { db in try Int.fetchOne(db, sql: "SELECT 1 FROM total WHERE name = 'hosted.known'") != nil }
     }
 
-    func noteHostedKnown() async throws(StoreError) {
+    /// - Parameter life: the database's when the reading began; in another nothing is noted.
+    func noteHostedKnown(since life: Int) async throws(StoreError) {
         try await write(isDurable: true) { db in
+            guard self.life == life else { return }
             try db.execute(sql: "INSERT OR REPLACE INTO total (name, value) VALUES ('hosted.known', 1)")
         }
     }
 
     /// - Parameter digest: nil forgets it.
-    func setHosted(_ tag: Tag, _ digest: Digest?, of name: RepositoryName) async throws(StoreError) {
-        try await write(isDurable: true) { db in try Self.set(tag, digest, of: name, db) }
+    func setHosted(
+        _ tag: Tag, _ digest: Digest?, of name: RepositoryName, at now: Int64
+    ) async throws(StoreError) {
+        try await write(isDurable: true) { db in try Self.set(tag, digest, of: name, at: now, db) }
     }
 
     /// The repository has it no more, nor tags that name it, if it is a manifest.
@@ -144,39 +146,43 @@ extension MetadataDatabase {
     ///   - type: of a manifest.
     ///   - isKept: what is there already stays as it is.
     private static func host(
-        _ digest: Digest, _ type: MediaType?, in name: RepositoryName, waitingSince: Int64, isKept: Bool = false,
+        _ digest: Digest, _ type: MediaType?, in name: RepositoryName, touchedAt: Int64, isKept: Bool = false,
         _ db: Database
     ) throws {
         let (number, id) = (try digest.numberMakingOne(in: db), try Repository(hosted: name).idMakingOne(in: db))
-        let change = "UPDATE SET mediaType = excluded.mediaType, waitingSince = excluded.waitingSince"
+        let change = "UPDATE SET mediaType = excluded.mediaType, touchedAt = excluded.touchedAt"
         try db.cachedStatement(
             sql: """
-                INSERT INTO hosted (repository, isManifest, digest, mediaType, waitingSince) VALUES (?, ?, ?, ?, ?)
+                INSERT INTO hosted (repository, isManifest, digest, mediaType, touchedAt) VALUES (?, ?, ?, ?, ?)
                 ON CONFLICT DO \(isKept ? "NOTHING" : change)
                 """
-        ).execute(arguments: [id, type != nil, number, type?.rawValue ?? "", waitingSince])
+        ).execute(arguments: [id, type != nil, number, type?.rawValue ?? "", touchedAt])
         try db.cachedStatement(sql: "UPDATE blob SET hosted = 1 WHERE digest = ?").execute(arguments: [number])
     }
 
-    /// All that its rows say of a manifest. What it names waits no more.
-    private static func describe(_ pushed: HostedManifest, in name: RepositoryName, _ db: Database) throws {
+    /// All that its rows say of a manifest. What an upstream has said of it stays: others are served by that.
+    private static func describe(
+        _ pushed: HostedManifest, in name: RepositoryName, at now: Int64, _ db: Database
+    ) throws {
         let manifest = pushed.manifest
-        try write(manifest, in: db)
-        try host(manifest.digest, manifest.mediaType, in: name, waitingSince: 0, db)
-        let (number, id) = (try manifest.digest.numberMakingOne(in: db), try Repository(hosted: name).id(in: db))
+        let number = try write(manifest, keepingEarlier: true, in: db)
+        try host(manifest.digest, pushed.mediaType, in: name, touchedAt: now, db)
         let unlinked = try db.cachedStatement(sql: "INSERT OR IGNORE INTO unlinkedChild (parent, child) VALUES (?, ?)")
         for child in pushed.unlinked { try unlinked.execute(arguments: [number, child.numberMakingOne(in: db)]) }
-        try db.cachedStatement(
-            sql: """
-                UPDATE hosted SET waitingSince = 0 WHERE repository = ?1 AND isManifest = 0 AND digest IN (
-                    SELECT child FROM child WHERE parent = ?2 UNION SELECT child FROM unlinkedChild WHERE parent = ?2)
-                """
-        ).execute(arguments: [id, number])
         try passPinDown(from: number, in: db)
     }
 
-    private static func set(_ tag: Tag, _ digest: Digest?, of name: RepositoryName, _ db: Database) throws {
+    private static func set(
+        _ tag: Tag, _ digest: Digest?, of name: RepositoryName, at now: Int64, _ db: Database
+    ) throws {
         let id = try Repository(hosted: name).idMakingOne(in: db)
+        // Whoever has just learnt what it named is still to find that.
+        try db.cachedStatement(
+            sql: """
+                UPDATE hosted SET touchedAt = max(touchedAt, ?3) WHERE repository = ?1 AND isManifest = 1
+                    AND digest = (SELECT digest FROM hostedTag WHERE repository = ?1 AND tag = ?2)
+                """
+        ).execute(arguments: [id, tag.description, now])
         guard let digest else {
             return try db.execute(
                 sql: "DELETE FROM hostedTag WHERE repository = ? AND tag = ?", arguments: [id, tag.description])

@@ -71,17 +71,21 @@ extension MetadataDatabase {
         }
     }
 
-    /// Those of the digests that the repository has neither as a blob nor as a manifest.
-    func missing(_ digests: [Digest], in name: RepositoryName) async throws(StoreError) -> [Digest] {
+    /// Those of the digests that the repository does not have as blobs.
+    ///
+    /// - Parameter orManifests: nor as manifests.
+    func missing(
+        _ digests: [Digest], orManifests: Bool, in name: RepositoryName
+    ) async throws(StoreError) -> [Digest] {
         try await read { db in
             guard let id = try Repository(hosted: name).id(in: db) else { return digests }
             let statement = try db.cachedStatement(
                 sql: """
                     SELECT 1 FROM hosted JOIN blob ON blob.digest = hosted.digest
-                    WHERE hosted.repository = ?1 AND hosted.isManifest IN (0, 1)
+                    WHERE hosted.repository = ?1 AND hosted.isManifest IN (0, ?3)
                         AND hosted.digest = (SELECT id FROM digest WHERE bytes = ?2)
                     """)
-            return try digests.filter { try Int.fetchOne(statement, arguments: [id, $0.data]) == nil }
+            return try digests.filter { try Int.fetchOne(statement, arguments: [id, $0.data, orManifests]) == nil }
         }
     }
 
@@ -124,6 +128,25 @@ extension MetadataDatabase {
         }
     }
 
+    func hostedTags(
+        needing digest: Digest, in name: RepositoryName
+    ) async throws(StoreError) -> [Tag] {
+        try await read { db in
+            guard let id = try Repository(hosted: name).id(in: db), let number = try digest.number(in: db)
+            else { return [] }
+            return try String.fetchAll(
+                db,
+                sql: """
+                    WITH RECURSIVE needing (digest) AS (
+                        SELECT ?2 UNION SELECT child.parent FROM needing JOIN child ON child.child = needing.digest
+                        JOIN hosted ON hosted.repository = ?1 AND hosted.isManifest = 1
+                            AND hosted.digest = child.parent)
+                    SELECT tag FROM hostedTag WHERE repository = ?1 AND digest IN (SELECT digest FROM needing)
+                    """, arguments: [id, number]
+            ).compactMap { Tag($0) }
+        }
+    }
+
     /// Those that have anything, in the order of their names' bytes.
     func hostedRepositories() async throws(StoreError) -> [RepositoryName] {
         try await read { db in
@@ -138,8 +161,10 @@ extension MetadataDatabase {
     }
 
     /// Its manifests that name the subject, in the order of their digests.
+    ///
+    /// - Parameter last: behind which to begin.
     func hostedReferrers(
-        of subject: Digest, in name: RepositoryName
+        of subject: Digest, after last: Digest?, in name: RepositoryName
     ) async throws(StoreError) -> [HostedContent] {
         try await read { db in
             guard let id = try Repository(hosted: name).id(in: db) else { return [] }
@@ -147,11 +172,11 @@ extension MetadataDatabase {
                 db.cachedStatement(
                     sql: """
                         SELECT digest.bytes, blob.size, hosted.mediaType FROM referrer
-                        JOIN hosted ON hosted.repository = ? AND hosted.isManifest = 1
+                        JOIN hosted ON hosted.repository = ?1 AND hosted.isManifest = 1
                             AND hosted.digest = referrer.digest
                         JOIN blob ON blob.digest = referrer.digest JOIN digest ON digest.id = referrer.digest
-                        WHERE referrer.subject = ? ORDER BY digest.bytes
-                        """), arguments: [id, subject.data])
+                        WHERE referrer.subject = ?2 AND digest.bytes > ?3 ORDER BY digest.bytes LIMIT ?4
+                        """), arguments: [id, subject.data, last?.data ?? Data(), ReferrerList.mostEntries])
             return rows.compactMap { row in
                 Digest(data: row[0]).map {
                     HostedContent(digest: $0, size: row[1], mediaType: MediaType(rawValue: row[2]))
@@ -211,33 +236,23 @@ extension MetadataDatabase {
         }
     }
 
+    /// The numbers of those that were pushed here.
+    func hosted(among candidates: [Candidate]) async throws(StoreError) -> Set<Int64> {
+        let numbers = candidates.map { "\($0.number)" }.joined(separator: ",")
+        return try await read { db in
+            try Int64.fetchSet(
+                db.cachedStatement(
+                    sql: "SELECT digest FROM hosted WHERE digest IN (SELECT value FROM json_each(?))"),
+                arguments: ["[\(numbers)]"])
+        }
+    }
+
     func isHosted(_ digest: Digest) async throws(StoreError) -> Bool {
         try await lookUp { db in
             try Bool.fetchOne(
                 db.cachedStatement(
                     sql: "SELECT EXISTS (SELECT 1 FROM digest JOIN hosted ON hosted.digest = id WHERE bytes = ?)"),
                 arguments: [digest.data]) ?? false
-        }
-    }
-
-    /// Blobs of the repository that none of its manifests names, and that do not wait for one since after `instant`,
-    /// Unix milliseconds.
-    func litter(in name: RepositoryName, before instant: Int64) async throws(StoreError) -> [Digest] {
-        try await read { db in
-            guard let id = try Repository(hosted: name).id(in: db) else { return [] }
-            let rows = try Data.fetchAll(
-                db,
-                sql: """
-                    SELECT bytes FROM hosted CROSS JOIN digest ON digest.id = hosted.digest
-                    WHERE hosted.repository = ?1 AND hosted.isManifest = 0 AND hosted.waitingSince < ?2
-                        AND NOT EXISTS (
-                            SELECT 1 FROM (
-                                SELECT parent FROM child WHERE child = hosted.digest
-                                UNION ALL SELECT parent FROM unlinkedChild WHERE child = hosted.digest) AS naming
-                            JOIN hosted AS own ON own.repository = ?1 AND own.isManifest = 1
-                                AND own.digest = naming.parent)
-                    """, arguments: [id, instant])
-            return rows.compactMap { Digest(data: $0) }
         }
     }
 

@@ -63,12 +63,16 @@ extension MetadataDatabase {
 
     /// What it is and what it names.
     ///
+    /// - Parameter keepingEarlier: what was said before of what it is counts.
     /// - Returns: its digest's number.
     @discardableResult
-    static func write(_ manifest: NewManifest, in db: Database) throws -> Int64 {
+    static func write(_ manifest: NewManifest, keepingEarlier: Bool = false, in db: Database) throws -> Int64 {
         let number = try manifest.digest.numberMakingOne(in: db)
         try db.cachedStatement(
-            sql: "INSERT OR REPLACE INTO manifest (digest, mediaType, isIndex) VALUES (?, ?, ?)"
+            sql: """
+                INSERT OR \(keepingEarlier ? "IGNORE" : "REPLACE") INTO manifest (digest, mediaType, isIndex)
+                VALUES (?, ?, ?)
+                """
         ).execute(arguments: [number, manifest.mediaType.rawValue, manifest.isIndex])
         let child = try db.cachedStatement(
             sql: "INSERT OR IGNORE INTO child (parent, child, size) VALUES (?, ?, ?)")

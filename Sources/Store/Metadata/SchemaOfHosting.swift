@@ -5,14 +5,15 @@
 enum SchemaOfHosting {
     static let statements = [
         // What a repository has: as a blob, or as a manifest, with the media type it was pushed with; it may have one
-        // digest as both. `waitingSince`: of a blob that no manifest has named yet, Unix milliseconds; else 0.
+        // digest as both. `touchedAt`: when it was last pushed, or lost a tag,
+        // Unix milliseconds.
         """
         CREATE TABLE hosted (
             repository INTEGER NOT NULL,
             isManifest INTEGER NOT NULL,
             digest INTEGER NOT NULL,
             mediaType TEXT NOT NULL,
-            waitingSince INTEGER NOT NULL,
+            touchedAt INTEGER NOT NULL,
             PRIMARY KEY (repository, isManifest, digest)) WITHOUT ROWID
         """,
         "CREATE INDEX hosted_by_digest ON hosted (digest)",
