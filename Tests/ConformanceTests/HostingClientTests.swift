@@ -83,6 +83,31 @@ extension Conformance {
             }
         }
 
+        @Test func `buildah builds, and pushes with a login`() async throws {
+            try await withHosting { scene in
+                let bench = scene.bench
+                let login = "127.0.0.1:\(scene.login)"
+                let buildah = [
+                    "--root", bench.path("buildah"), "--runroot", bench.path("buildah-run"), "--storage-driver", "vfs",
+                ]
+                let policy = try bench.write(#"{"default":[{"type":"insecureAcceptAnything"}]}"#, to: "policy.json")
+                let container = try await bench.succeed("buildah", buildah + ["from", "scratch"])
+                    .split(separator: "\n").last.map(String.init) ?? ""
+                let file = try bench.write("built\n", to: "built.txt")
+                try await bench.succeed("buildah", buildah + ["copy", container, file, "/built.txt"])
+                try await bench.succeed(
+                    "buildah", buildah + ["commit", "--signature-policy", policy, container, "built:v1"])
+                try await bench.succeed(
+                    "buildah",
+                    buildah + [
+                        "push", "--tls-verify=false", "--creds", "\(HostedScene.user):\(HostedScene.password)",
+                        "--signature-policy", policy, "localhost/built:v1", "docker://\(login)/acme/team/built:v1",
+                    ])
+                let manifest = try await scene.mirror.get("/v2/acme/team/built/manifests/v1")
+                #expect(manifest.status == 200)
+            }
+        }
+
         @Test func `skopeo copies an index with all its images, lists it and deletes it`() async throws {
             try await withHosting { scene in
                 let bench = scene.bench
