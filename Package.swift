@@ -44,6 +44,7 @@ let package = Package(
         // Doors to C
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CLinux"),
 
         // Words
@@ -64,12 +65,12 @@ let package = Package(
         .target(
             name: "PullThrough", dependencies: ["OCI", "HTTPSemantics", "Store", "Upstream", logging],
             swiftSettings: strict),
-        .target(name: "Hosting", dependencies: ["OCI"], swiftSettings: strict),
+        .target(name: "Hosting", dependencies: ["OCI", "Store", logging, lifecycle], swiftSettings: strict),
 
         // Face
         .target(
             name: "Frontend",
-            dependencies: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough", httpTypes],
+            dependencies: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough", "Hosting", "CCrypt", httpTypes],
             swiftSettings: strict),
 
         // Switchboard
@@ -101,16 +102,19 @@ let package = Package(
             name: "PullThroughTests",
             dependencies: ["PullThrough", "Store", "Upstream", "OCI", "HTTPSemantics", "TestSupport", logging],
             swiftSettings: strict),
-        .testTarget(name: "HostingTests", dependencies: ["Hosting", "OCI"], swiftSettings: strict),
+        .testTarget(
+            name: "HostingTests", dependencies: ["Hosting", "Store", "OCI", "TestSupport", logging],
+            swiftSettings: strict),
         .testTarget(
             name: "FrontendTests",
             dependencies: [
-                "Frontend", "PullThrough", "Store", "Upstream", "HTTPServer", "OCI", "HTTPSemantics", "TestSupport",
-                httpTypes, logging,
+                "Frontend", "PullThrough", "Hosting", "Store", "Upstream", "HTTPServer", "OCI", "HTTPSemantics",
+                "TestSupport", httpTypes, logging,
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "wharfTests", dependencies: ["wharf", "OCI", "HTTPSemantics", "TestSupport", logging],
+            name: "wharfTests",
+            dependencies: ["wharf", "Hosting", "Upstream", "OCI", "HTTPSemantics", "TestSupport", logging],
             swiftSettings: strict),
         .testTarget(
             name: "FuzzTests",

@@ -3,6 +3,7 @@
 import HTTPSemantics
 package import HTTPServer
 import HTTPTypes
+package import Hosting
 import OCI
 package import PullThrough
 
@@ -15,6 +16,7 @@ package struct WharfResponder: Responder {
     private let events: EventsHandler
     private let reload: ReloadHandler
     private let scrub: ScrubHandler
+    private let collect: CollectHandler
     private let access: Access
 
     /// - Parameters:
@@ -23,12 +25,13 @@ package struct WharfResponder: Responder {
     ///   - reload: reads the configuration again.
     ///   - uptime: seconds since the start.
     package init(
-        cache: PullThroughCache, version: String, pseudonym: String, access: Access,
+        cache: PullThroughCache, hosted: HostedRepositories, version: String, pseudonym: String, access: Access,
         reload: @escaping @Sendable () async -> Reloaded, uptime: @escaping @Sendable () -> Double
     ) {
         self.access = access
         let discovery = Discovery(cache: cache)
-        registry = RegistryResponder(cache: cache, discovery: discovery, access: access, pseudonym: pseudonym)
+        registry = RegistryResponder(
+            cache: cache, discovery: discovery, repositories: hosted, access: access, pseudonym: pseudonym)
         search = SearchHandler(discovery: discovery, pseudonym: pseudonym)
         health = HealthHandler(cache: cache)
         statistics = StatisticsHandler(cache: cache, version: version, uptime: uptime)
@@ -36,17 +39,22 @@ package struct WharfResponder: Responder {
         events = EventsHandler(events: cache.events)
         self.reload = ReloadHandler(reload: reload)
         scrub = ScrubHandler(cache: cache)
+        collect = CollectHandler(repositories: hosted)
     }
 
     package func ready(_ request: Request) -> Response? {
         if let target = registry.known(request) { return registry.ready(request, target) }
         guard request.isRead else { return nil }
         switch request.path {
-        case "/v2/", "/v2": return marked(registry.version())
+        case "/v2/" where !request.isAtLogin, "/v2" where !request.isAtLogin: return marked(registry.version())
         case "/livez": return marked(health.live())
         case let path where path.utf8.starts(with: "/v2/".utf8): return registry.ready(request).map(marked)
         default: return nil
         }
+    }
+
+    package func takesBody(_ request: Request) -> Bool {
+        request.path.utf8.starts(with: "/v2/".utf8) && registry.takesBody(request)
     }
 
     package func respond(to request: Request) async -> Response {
@@ -64,7 +72,10 @@ package struct WharfResponder: Responder {
         case "/stats" where request.isRead: return await statistics.respond()
         case "/metrics" where request.isRead: return await metrics.respond()
         case "/v1/_ping" where request.isRead: return search.ping()
-        case "/v1/search" where request.isRead: return await search.respond(to: request)
+        case "/v1/search" where request.isRead:
+            // Clients send the password that they have saved for this address.
+            if let refusal = await access.refusal(ofLogin: request, isAsked: false) { return refusal }
+            return await search.respond(to: request)
         case "/livez", "/readyz", "/stats", "/metrics", "/v1/_ping", "/v1/search": return Self.readOnly
         default: return Self.nothing
         }
@@ -83,7 +94,8 @@ package struct WharfResponder: Responder {
         case "/api/v1/events": return Self.readOnly
         case "/api/v1/reload" where request.method == .post: return await reload.respond()
         case "/api/v1/scrub" where request.method == .post: return scrub.respond(to: request)
-        case "/api/v1/reload", "/api/v1/scrub": return Self.postOnly
+        case "/api/v1/gc" where request.method == .post: return await collect.respond()
+        case "/api/v1/reload", "/api/v1/scrub", "/api/v1/gc": return Self.postOnly
         default: return Self.nothing
         }
     }

@@ -22,13 +22,18 @@ package enum RequestedRange: Equatable, Sendable {
     /// - Parameters:
     ///   - entityTag: the tag of what would be sent, in quotes.
     ///   - size: bytes.
+    ///   - refusesInverted: whether a range that ends before it begins is told of with 416, which is as right as
+    ///     ignoring it (RFC 9110 §14.2).
     /// - Source: RFC 9110 §14.1.2, §14.2, §13.1.5.
-    package static func parse(range: String?, ifRange: String?, entityTag: String, size: Int64) -> RequestedRange {
+    package static func parse(
+        range: String?, ifRange: String?, entityTag: String, size: Int64, refusesInverted: Bool = false
+    ) -> RequestedRange {
         guard let range, let specifications = specifications(range) else { return .whole }
         if let ifRange {
             guard let asked = EntityTag(ifRange), let current = EntityTag(entityTag) else { return .whole }
             guard asked.matchesStrongly(current) else { return .whole }
         }
+        if specifications.contains(where: \.isInverted) { return refusesInverted ? .unsatisfiable : .whole }
         // No Content-Range can tell of a part of nothing; who asks for the end of nothing gets it whole.
         if size == 0, specifications.contains(where: { $0.first == nil && $0.last > 0 }) { return .whole }
 
@@ -45,6 +50,8 @@ package enum RequestedRange: Equatable, Sendable {
         var first: Int64?
         var last: Int64
         var isOpenEnded = false
+
+        var isInverted: Bool { first.map { $0 > last } ?? false }
 
         func clipped(to size: Int64) -> (range: Range<Int64>, isOpenEnded: Bool)? {
             guard let first else {
@@ -74,8 +81,7 @@ package enum RequestedRange: Equatable, Sendable {
         if before.isEmpty { return after.saturatingNumber.map { Specification(first: nil, last: $0) } }
         guard let first = before.saturatingNumber else { return nil }
         if after.isEmpty { return Specification(first: first, last: .max, isOpenEnded: true) }
-        guard let last = after.saturatingNumber, first <= last else { return nil }
-        return Specification(first: first, last: last)
+        return after.saturatingNumber.map { Specification(first: first, last: $0) }
     }
 }
 

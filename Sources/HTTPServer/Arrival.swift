@@ -2,7 +2,7 @@
 import NIOCore
 
 struct Arrival {
-    let request: Request
+    var request: Request
     let began: NIODeadline
     /// Whether the connection may serve another request behind this one.
     var isPersistent: Bool

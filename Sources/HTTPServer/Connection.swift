@@ -7,17 +7,20 @@ import NIOCore
 ///                                     └ last response ─→ closed, or lingering if the client may still be sending
 /// ```
 /// While it answers, it reads no more (only what one read had already brought is queued, and one more while an answer
-/// waits for the turn's end), so a client that sends without end waits in its own socket buffer.
+/// waits for the turn's end), so a client that sends without end waits in its own socket buffer. A body that the
+/// responder takes is read when he asks for more of it (`StreamedBody.swift`).
 final class Connection: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = IOData
     typealias OutboundOut = IOData
 
-    private enum Receiving {
+    enum Receiving {
         case head
         /// A body, to be dropped before the request gets its turn, and the bytes of it so far, chunk framing included:
         /// a chunk extension may be as long as its sender likes (RFC 9112 §7.1.1).
         case body(Arrival, RequestBody, received: Int)
+        /// A body that whoever answers takes; then it is the next head's turn, if there may be one.
+        case stream(RequestBody, RequestBodyStream, isPersistent: Bool)
         /// The rest of a body whose request is already being answered.
         case rest
     }
@@ -47,7 +50,7 @@ final class Connection: ChannelDuplexHandler {
     /// The answer is made, and is sent at the end of the loop's turn.
     var isPosted = false
     var admission = ConnectionLimits.Admission.dropped
-    private var receiving = Receiving.head
+    var receiving = Receiving.head
     private var queue: [Arrival] = []
     private var queuedBytes = 0
     /// What has arrived and belongs to nothing yet, and how much of it the meter has seen.
@@ -57,12 +60,14 @@ final class Connection: ChannelDuplexHandler {
     private var isHeadUnderWay = false
     private var hasServed = false
     private var isAdvancing = false
-    private var isReadHeld = false
+    var isReadHeld = false
+    /// Owned by `StreamedBody.swift`.
+    var stream = StreamedBody()
     private var isInputClosed = false
-    private var isInputUnread = false
+    var isInputUnread = false
     private var isLingering = false
     /// Whatever else arrives is dropped unread.
-    private(set) var isDeaf = false
+    var isDeaf = false
     /// Owned by `ResponseWriter.swift`.
     var output = Output()
 
@@ -86,12 +91,12 @@ final class Connection: ChannelDuplexHandler {
     func arrived(_ bytes: ByteBuffer) {
         guard !isDeaf else { return }
         var bytes = bytes
-        if current != nil { queuedBytes += bytes.readableBytes }
+        if current != nil, streamed == nil { queuedBytes += bytes.readableBytes }
         if unread.readableBytes == 0 { unread = bytes } else { unread.writeBuffer(&bytes) }
         do {
             while !isDeaf, unread.readableBytes > measured { try readOn() }
         } catch {
-            refuse(JudgedHead.Refusal(error))
+            if streamed == nil { refuse(JudgedHead.Refusal(error)) } else { stopStream(.malformed) }
         }
         headIsUnderWay(meter.isUnderWay)
         // An idle connection keeps no buffer.
@@ -124,6 +129,13 @@ final class Connection: ChannelDuplexHandler {
             unread.moveReaderIndex(forwardBy: length)
             receiving = .body(arrival, body, received: before + length)
             if body.hasEnded { end(arrival) }
+        case .stream(var body, let taker, let isPersistent):
+            let length = try unread.withUnsafeReadableBytes { bytes in
+                try body.take(bytes) { stream.isWanted = taker.feed(UnsafeRawBufferPointer(rebasing: bytes[$0])) }
+            }
+            unread.moveReaderIndex(forwardBy: length)
+            receiving = .stream(body, taker, isPersistent: isPersistent)
+            streamMoved()
         case .rest: unread.moveReaderIndex(forwardBy: unread.readableBytes)
         }
     }
@@ -137,6 +149,7 @@ final class Connection: ChannelDuplexHandler {
     private func take(_ head: JudgedHead) {
         isHeadUnderWay = false
         let arrival = arrival(head)
+        if head.bodyLength != 0, isTaken(arrival) { return admitStreamed(arrival) }
         if head.refusal != nil || head.bodyLength ?? 0 > table.configuration.discardLimit {
             return admitUnread(arrival)
         }
@@ -151,7 +164,8 @@ final class Connection: ChannelDuplexHandler {
 
     private func arrival(_ head: JudgedHead) -> Arrival {
         let request = Request(
-            head, peer: peer, id: table.makeID(), lane: table.lane, isByOwner: table.isForOwner)
+            head, peer: peer, id: table.makeID(), lane: table.lane, isByOwner: table.isForOwner,
+            isAtLogin: table.isForLogin)
         return Arrival(request, began: .now())
     }
 
@@ -176,7 +190,7 @@ final class Connection: ChannelDuplexHandler {
         admit(arrival)
     }
 
-    private func admit(_ arrival: Arrival) {
+    func admit(_ arrival: Arrival) {
         var arrival = arrival
         // Those that memory has answered wait for nothing but the turn's end.
         while isPosted, isQueueFull, table.outbox.sendNow() {}
@@ -184,7 +198,7 @@ final class Connection: ChannelDuplexHandler {
             arrival.isPersistent = false
             isInputUnread = true
         }
-        isDeaf = !arrival.isPersistent
+        isDeaf = !arrival.isPersistent && streamed == nil
         queue.append(arrival)
         advance()
     }
@@ -217,8 +231,9 @@ final class Connection: ChannelDuplexHandler {
         deadline = isInputClosed ? .now() + table.timeouts.header : .distantFuture
         let loop = table.loop
         let bound = NIOLoopBound((self, exchange), eventLoop: loop)
-        exchange.task = Task { [responder = table.responder, request] in
+        exchange.task = Task { [responder = table.responder, limit = table.configuration.discardLimit, request] in
             let response = await responder.respond(to: request)
+            if let body = request.body { await body.passOver(limit) }
             loop.execute {
                 let (connection, exchange) = bound.value
                 connection.deliver(response, to: exchange)
@@ -238,9 +253,13 @@ final class Connection: ChannelDuplexHandler {
         let framing = Framing(response, isHTTP10: exchange.arrival.head.isHTTP10)
         let ends =
             isLast || !exchange.arrival.isPersistent || framing == .untilClose || table.isStopping || table.isDraining
-            || (isInputClosed && queue.isEmpty) || response.endsConnection
+            || exchange.arrival.request.body?.isWhole == false || (isInputClosed && queue.isEmpty)
+            || response.endsConnection
         exchange.answered(by: response, isLast: ends)
-        if ends { isDeaf = true }
+        if ends {
+            stopStream(.clientLeft)
+            isDeaf = true
+        }
         hasServed = true
         write(response, framing, for: exchange)
     }
@@ -318,6 +337,7 @@ final class Connection: ChannelDuplexHandler {
         standing = .over
         isDeaf = true
         descriptor = nil
+        stopStream(.clientLeft)
         queue = []
         if let exchange = current { end(exchange, .clientLeft) }
         table.limits.leave(peer, admission)
@@ -336,6 +356,7 @@ final class Connection: ChannelDuplexHandler {
             close()
         } else if let exchange = current {
             if let since = output.standsSince { return checkStall(at: now, since: since) }
+            if stream.isWanted { stopStream(.stalled) }
             // Its side closed, and no answer in sight: a half-closed client is given up, like one that closed whole.
             deadline = .distantFuture
             if isInputClosed, !exchange.isAnswered { reset(as: .clientLeft) }
@@ -373,7 +394,7 @@ extension Connection {
 
     /// Back-pressure: while a request is being answered, the next bytes stay in the socket.
     func read(context: ChannelHandlerContext) {
-        if current != nil, !isLingering, !isPosted {
+        if current != nil, !isLingering, !isPosted, !stream.isWanted {
             isReadHeld = true
         } else {
             context.read()
@@ -383,6 +404,7 @@ extension Connection {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard event as? ChannelEvent == .inputClosed else { return tlsTold(event) }
         isInputClosed = true
+        stopStream(.clientLeft)
         if isLingering || (current == nil && queue.isEmpty) { return close() }
         // It may be gone or only have nothing more to say: TCP does not tell. It gets what is under way, but a task
         // nobody may be waiting for is not waited for without end.

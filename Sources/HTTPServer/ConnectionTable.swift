@@ -8,6 +8,8 @@ final class ConnectionTable {
     let loop: any EventLoop
     /// Its connections are those of the admin socket.
     let isForOwner: Bool
+    /// Its connections are those of the addresses that are for logging in.
+    let isForLogin: Bool
     /// The server is about to drain: whoever is answered is told that the connection ends.
     var isStopping = false
     private(set) var configuration: ServerConfiguration
@@ -36,13 +38,14 @@ final class ConnectionTable {
     private var dateLine = DateLine()
 
     init(
-        loop: any EventLoop, position: (index: Int, count: Int), isForOwner: Bool = false,
-        configuration: ServerConfiguration, responder: any Responder, limits: ConnectionLimits, log: (any AccessLog)?,
-        logger: Logger, now: @escaping @Sendable () -> Int64
+        loop: any EventLoop, lane: Int = 0, position: (index: Int, count: Int), isForOwner: Bool = false,
+        isForLogin: Bool = false, configuration: ServerConfiguration, responder: any Responder,
+        limits: ConnectionLimits, log: (any AccessLog)?, logger: Logger, now: @escaping @Sendable () -> Int64
     ) {
         self.loop = loop
         outbox = Outbox(loop: loop)
         self.isForOwner = isForOwner
+        self.isForLogin = isForLogin
         self.configuration = configuration
         self.responder = responder
         self.limits = limits
@@ -51,7 +54,7 @@ final class ConnectionTable {
         self.now = now
         timeouts = Timeouts(configuration)
         waker = Waker(id: ObjectIdentifier(loop)) { work in loop.execute(work) }
-        lane = position.index
+        self.lane = lane
         nextID = UInt64(position.index)
         idStride = UInt64(position.count)
     }

@@ -45,6 +45,7 @@ final class Exchange {
         hasEnded = true
         task?.cancel()
         task = nil
+        arrival.request.body?.end(.failure(.clientLeft))
         observer?.ended(ending)
         // What it holds is not needed any longer, and this may be.
         observer = nil

@@ -14,6 +14,7 @@ package final class HTTPServer: Service {
         var adminSocket: String?
         var tables: [NIOLoopBound<ConnectionTable>] = []
         var addresses: [BoundAddress] = []
+        var loginAddresses: [BoundAddress] = []
     }
 
     private let responder: any Responder
@@ -48,30 +49,45 @@ package final class HTTPServer: Service {
     /// - Throws: `IOError` if an address is taken, also by another process that would share it, or cannot be had.
     package func bind() async throws -> [BoundAddress] {
         let configuration = state.withLock { $0.configuration }
-        let wanted = try configuration.addresses.map { address in
+        let (addresses, loginAddresses) = (configuration.addresses, configuration.loginAddresses)
+        let wanted = try (addresses + loginAddresses).map { address in
             try SocketAddress.makeAddressResolvingHost(address.host, port: address.port)
         }
         for address in wanted { try Self.probe(address) }
-        let tables = try await makeTables(configuration)
+        let tables = try await makeTables(configuration, isForLogin: false)
+        let loginTables = loginAddresses.isEmpty ? [] : try await makeTables(configuration, isForLogin: true)
         do {
-            for (address, named) in zip(wanted, configuration.addresses) {
-                var address = address
-                for table in tables {
-                    let listener = try await Pipeline.listen(on: address, table: table, loop: table.eventLoop)
-                    state.withLock { $0.listeners.append(listener) }
-                    // The kernel chose a port for the first; the others join it.
-                    address = listener.localAddress ?? address
-                }
-                let bound = BoundAddress(host: named.host, port: address.port ?? named.port)
+            for (address, named) in zip(wanted, addresses) {
+                let bound = try await listen(on: address, named, tables)
                 state.withLock { $0.addresses.append(bound) }
+            }
+            for (address, named) in zip(wanted.dropFirst(addresses.count), loginAddresses) {
+                let bound = try await listen(on: address, named, loginTables)
+                state.withLock { $0.loginAddresses.append(bound) }
             }
         } catch {
             await closeListeners()
             throw error
         }
-        state.withLock { $0.tables = tables }
+        state.withLock { $0.tables = tables + loginTables }
         if let path = configuration.adminSocket { await bindAdminSocket(path, configuration) }
         return state.withLock { $0.addresses }
+    }
+
+    /// The addresses for logging in that were bound, in the configuration's order.
+    package var loginAddresses: [BoundAddress] { state.withLock { $0.loginAddresses } }
+
+    private func listen(
+        on address: SocketAddress, _ named: BoundAddress, _ tables: [NIOLoopBound<ConnectionTable>]
+    ) async throws -> BoundAddress {
+        var address = address
+        for table in tables {
+            let listener = try await Pipeline.listen(on: address, table: table, loop: table.eventLoop)
+            state.withLock { $0.listeners.append(listener) }
+            // The kernel chose a port for the first; the others join it.
+            address = listener.localAddress ?? address
+        }
+        return BoundAddress(host: named.host, port: address.port ?? named.port)
     }
 
     /// The mirror serves without it too: a file system that has no sockets is no reason not to start.
@@ -169,24 +185,30 @@ package final class HTTPServer: Service {
     }
 
     private func makeTables(
-        _ configuration: ServerConfiguration
+        _ configuration: ServerConfiguration, isForLogin: Bool
     ) async throws -> [NIOLoopBound<ConnectionTable>] {
         var tables: [NIOLoopBound<ConnectionTable>] = []
         for loop in group.makeIterator() {
-            tables.append(try await makeTable(on: loop, at: tables.count, limits: limits, configuration))
+            tables.append(
+                try await makeTable(
+                    on: loop, at: tables.count, isForLogin: isForLogin, limits: limits, configuration))
         }
         return tables
     }
 
     /// - Parameter place: among the loops; `nil`: it is that of the admin socket, which counts behind them.
     private func makeTable(
-        on loop: any EventLoop, at place: Int?, limits: ConnectionLimits, _ configuration: ServerConfiguration
+        on loop: any EventLoop, at place: Int?, isForLogin: Bool = false, limits: ConnectionLimits,
+        _ configuration: ServerConfiguration
     ) async throws -> NIOLoopBound<ConnectionTable> {
         let loops = Array(group.makeIterator()).count
         return try await loop.submit { [responder, log, logger, now] in
+            // Numbers of requests differ though their lanes be the same.
+            let index = place.map { isForLogin ? loops + 1 + $0 : $0 } ?? loops
             let table = ConnectionTable(
-                loop: loop, position: (place ?? loops, loops + 1), isForOwner: place == nil,
-                configuration: configuration, responder: responder, limits: limits, log: log, logger: logger, now: now)
+                loop: loop, lane: place ?? loops, position: (index, 2 * loops + 1), isForOwner: place == nil,
+                isForLogin: isForLogin, configuration: configuration, responder: responder, limits: limits, log: log,
+                logger: logger, now: now)
             return NIOLoopBound(table, eventLoop: loop)
         }.get()
     }
@@ -195,8 +217,9 @@ package final class HTTPServer: Service {
     /// every process of the same user.
     private static func probe(_ address: SocketAddress) throws {
         guard address.port != 0 else { return }
+        let family = address.protocol.rawValue
         try address.withSockAddr { pointer, length in
-            let descriptor = socket(CInt(pointer.pointee.sa_family), CInt(SOCK_STREAM.rawValue), 0)
+            let descriptor = socket(family, CInt(SOCK_STREAM.rawValue), 0)
             guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
             defer { close(descriptor) }
             var isReused: CInt = 1

@@ -52,7 +52,7 @@ enum Pipeline {
     }
 
     /// Requests are small, and every idle connection keeps one of these.
-    private static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
+    static let receive = AdaptiveRecvByteBufferAllocator(minimum: 1_024, initial: 2_048, maximum: 4_096)
 
     /// No decoder, no encoder, no pipelining handler: `Connection` reads, keeps the order, and writes.
     static func add(_ connection: Connection, to channel: any Channel) throws {

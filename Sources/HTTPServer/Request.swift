@@ -12,13 +12,20 @@ package struct Request: Sendable {
     package let lane: Int
     /// It came through the admin socket, which only the owner of the data can open.
     package let isByOwner: Bool
+    /// It came to one of the addresses that are for logging in.
+    package var isAtLogin: Bool
+    /// What the client sends, where the responder takes it and there is any.
+    package var body: RequestBodyStream?
 
-    init(_ head: JudgedHead, peer: String, id: UInt64, lane: Int, isByOwner: Bool) {
+    init(
+        _ head: JudgedHead, peer: String, id: UInt64, lane: Int, isByOwner: Bool, isAtLogin: Bool = false
+    ) {
         self.head = head
         self.peer = peer
         self.id = id
         self.lane = lane
         self.isByOwner = isByOwner
+        self.isAtLogin = isAtLogin
     }
 
     package init(
@@ -49,6 +56,9 @@ package struct Request: Sendable {
     /// `nil` if it is absent, `""` if it is there without a value. What does not decode to UTF-8 is given as it was
     /// sent: it is there, and must not pass for absent.
     package func queryValue(_ name: String) -> String? { QueryText(query)[name] }
+
+    /// All values of a query parameter that may stand there several times, in their order.
+    package func queryValues(_ name: String) -> [String] { QueryText(query).values(name, .max) }
 }
 
 /// What follows the first `?`.
@@ -57,16 +67,23 @@ struct QueryText {
 
     init(_ text: String?) { self.text = text }
 
-    subscript(name: String) -> String? {
-        guard let text else { return nil }
-        for pair in text.utf8.split(separator: UInt8(ascii: "&")) {
+    subscript(name: String) -> String? { values(name, 1).first }
+
+    /// The first `most` of them.
+    func values(_ name: String, _ most: Int) -> [String] {
+        guard let text else { return [] }
+        var values: [String] = []
+        for pair in text.utf8.split(separator: UInt8(ascii: "&")) where values.count < most {
             let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
             guard Self.decoded(pair[..<equals]) == name else { continue }
-            guard equals != pair.endIndex else { return "" }
+            guard equals != pair.endIndex else {
+                values.append("")
+                continue
+            }
             let value = pair[pair.index(after: equals)...]
-            return Self.decoded(value) ?? String(Substring(value))
+            values.append(Self.decoded(value) ?? String(Substring(value)))
         }
-        return nil
+        return values
     }
 
     private static func decoded(_ text: Substring.UTF8View) -> String? {

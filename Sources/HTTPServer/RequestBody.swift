@@ -38,17 +38,22 @@ struct RequestBody {
 
     /// Takes what of these bytes belongs to the body.
     ///
-    /// - Returns: how many that are; fewer than all of them only at the body's end.
-    mutating func take(_ bytes: UnsafeRawBufferPointer) throws(Fault) -> Int {
+    /// - Parameter data: gets what is content and not framing, by place among `bytes`.
+    /// - Returns: how many belong to it; fewer than all of them only at the body's end.
+    mutating func take(
+        _ bytes: UnsafeRawBufferPointer, _ data: (Range<Int>) -> Void = { _ in }
+    ) throws(Fault) -> Int {
         var taken = 0
         while taken < bytes.count, !hasEnded {
             switch place {
             case .data(let left):
                 let length = min(left, Int64(bytes.count - taken))
+                data(taken..<taken + Int(length))
                 taken += Int(length)
                 place = length == left ? .end : .data(left: left - length)
             case .chunk(let left):
                 let length = min(left, Int64(bytes.count - taken))
+                data(taken..<taken + Int(length))
                 taken += Int(length)
                 place = length == left ? .chunkCR : .chunk(left: left - length)
             default:

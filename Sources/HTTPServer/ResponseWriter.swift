@@ -191,7 +191,8 @@ extension Connection {
         // Where nobody tells (no TCP), what the kernel has taken is all that is known.
         if receipt?.isWhole ?? true, !isInFlight {
             output.standsSince = nil
-            return setDeadline(.distantFuture)
+            // A client that was told to go on has its time from here.
+            return setDeadline(stream.isWanted ? now + table.timeouts.stall : .distantFuture)
         }
         if receipt?.acknowledged != output.acknowledged {
             output.acknowledged = receipt?.acknowledged

@@ -16,6 +16,8 @@ package struct ServerConfiguration: Sendable {
     }
 
     package var addresses: [Address]
+    /// The same is served here; what comes to them says so (`Request.isAtLogin`).
+    package var loginAddresses: [Address] = []
     /// The path of a socket through which requests come with the administrator's right; the directory is ours alone.
     package var adminSocket: String?
     /// What is spoken on the addresses, from the next connection on; `nil`: clear text. Never on the admin socket.

@@ -25,6 +25,10 @@ package struct Manifest: Sendable {
     /// `other`: a JSON object that names neither layers nor children. It is stored and served like any manifest.
     package let kind: Kind
     package let mediaType: MediaType
+    /// The same by the document alone.
+    package let ownMediaType: MediaType
+    /// What the document calls itself, as it is spelt there.
+    package let spelling: String?
     package let config: Descriptor?
     package let layers: [Descriptor]
     /// The children of an index.
@@ -43,7 +47,7 @@ package struct Manifest: Sendable {
     package init(parsing bytes: [UInt8], declaredType: MediaType?) throws(ManifestError) {
         guard bytes.count <= Self.sizeLimit else { throw .tooLarge(bytes.count) }
         if let declaredType, declaredType.isSchema1 { throw .schema1 }
-        let document = try Self.document(bytes)
+        let document = try Self.document(bytes, declaredType)
         if document.isSchema1 { throw .schema1 }
         if document.hasManifests && document.hasLayers { throw .ambiguous }
 
@@ -58,6 +62,9 @@ package struct Manifest: Sendable {
         } else {
             mediaType = declaredType ?? .json
         }
+        spelling = document.spelling
+        ownMediaType =
+            document.mediaType ?? (document.hasManifests ? .ociIndex : document.hasLayers ? .ociManifest : .json)
         if document.hasManifests || mediaType.isIndex {
             kind = .index
         } else if document.hasLayers || mediaType.isManifest {
@@ -78,14 +85,18 @@ package struct Manifest: Sendable {
         (manifests + (config.map { [$0] } ?? []) + layers).filter(\.isDistributable)
     }
 
-    private static func document(_ bytes: [UInt8]) throws(ManifestError) -> Document {
+    private static func document(
+        _ bytes: [UInt8], _ declaredType: MediaType?
+    ) throws(ManifestError) -> Document {
         // The decoder would also take UTF-16 and a byte order mark; no client does.
         let blanks = Set(" \t\r\n".utf8)
         guard bytes.first(where: { !blanks.contains($0) }) == UInt8(ascii: "{"), !bytes.contains(0) else {
             throw .notJSONObject
         }
         do {
-            return try JSONDecoder().decode(Document.self, from: Data(bytes))
+            let decoder = JSONDecoder()
+            decoder.userInfo[Document.declaredType] = declaredType
+            return try decoder.decode(Document.self, from: Data(bytes))
         } catch let error as DecodingError {
             throw ManifestError(error)
         } catch {
@@ -113,10 +124,14 @@ private struct Document: Decodable {
         case schemaVersion, mediaType, artifactType, config, layers, blobs, manifests, subject, fsLayers
     }
 
+    static let declaredType = CodingUserInfoKey(rawValue: "declaredType")!
+
     let isSchema1: Bool
     let hasLayers: Bool
     let hasManifests: Bool
     let mediaType: MediaType?
+    /// As its author spelt it.
+    let spelling: String?
     let artifactType: MediaType?
     let config: Descriptor?
     let layers: [Descriptor]
@@ -127,6 +142,7 @@ private struct Document: Decodable {
         let container = try decoder.container(keyedBy: Key.self)
         let type = try container.decodeIfPresent(String.self, forKey: .mediaType)
         mediaType = type.flatMap { MediaType(field: $0) }
+        spelling = type
         // A number beyond all bounds is not 1 either.
         let version = try container.decodeIfPresent(SchemaVersion.self, forKey: .schemaVersion)?.value
         isSchema1 = version == 1 || container.contains(.fsLayers) || mediaType?.isSchema1 == true
@@ -136,13 +152,23 @@ private struct Document: Decodable {
             (artifactType, config, layers, manifests, subject) = (nil, nil, [], [], nil)
             return
         }
-        artifactType = try container.decodeIfPresent(MediaType.self, forKey: .artifactType)
-        config = try container.decodeIfPresent(Descriptor.self, forKey: .config)
-        layers =
-            try container.decodeIfPresent([Descriptor].self, forKey: .layers)
-            ?? container.decodeIfPresent([Descriptor].self, forKey: .blobs) ?? []
-        manifests = try container.decodeIfPresent([Descriptor].self, forKey: .manifests) ?? []
-        subject = try container.decodeIfPresent(Descriptor.self, forKey: .subject)
+        let known = mediaType ?? decoder.userInfo[Self.declaredType] as? MediaType
+        // In a document of a type that nobody here knows a member of the same name may be anything; then it names
+        // nothing.
+        let isForeign = known.map { !$0.isIndex && !$0.isManifest && !$0.isGeneric } ?? false
+        func read<Value: Decodable>(_ type: Value.Type, _ key: Key) throws -> Value? {
+            do {
+                return try container.decodeIfPresent(type, forKey: key)
+            } catch {
+                if isForeign { return nil }
+                throw error
+            }
+        }
+        artifactType = try read(MediaType.self, .artifactType)
+        config = try read(Descriptor.self, .config)
+        layers = try read([Descriptor].self, .layers) ?? read([Descriptor].self, .blobs) ?? []
+        manifests = try read([Descriptor].self, .manifests) ?? []
+        subject = try read(Descriptor.self, .subject)
     }
 }
 

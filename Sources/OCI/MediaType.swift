@@ -17,6 +17,20 @@ package struct MediaType: RawRepresentable, Hashable, Sendable, CustomStringConv
 
     package var description: String { rawValue }
 
+    /// The same as it is spelt there; nil if it is none by RFC 6838 §4.2, or longer than 255 bytes.
+    package init?(spelling: some StringProtocol) {
+        let text = spelling.prefix { $0 != ";" }.drop { $0 == " " || $0 == "\t" }
+        let type = String(text.prefix { $0 != " " && $0 != "\t" })
+        let parts = type.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        guard parts.count == 2, type.utf8.count <= 255 else { return nil }
+        let isWhole = parts.allSatisfy { part in
+            guard let first = part.first, first.isLetterOrDigit else { return false }
+            return part.allSatisfy { $0.isLetterOrDigit || "!#$&-^_.+".utf8.contains($0) }
+        }
+        guard isWhole else { return nil }
+        rawValue = type
+    }
+
     package static let ociManifest = MediaType(rawValue: "application/vnd.oci.image.manifest.v1+json")
     package static let ociIndex = MediaType(rawValue: "application/vnd.oci.image.index.v1+json")
     package static let ociConfig = MediaType(rawValue: "application/vnd.oci.image.config.v1+json")
@@ -72,4 +86,8 @@ extension MediaType: Codable {
         var container = encoder.singleValueContainer()
         try container.encode(rawValue)
     }
+}
+
+extension UInt8 {
+    fileprivate var isLetterOrDigit: Bool { self &- 0x30 < 10 || (self | 0x20) &- 0x61 < 26 }
 }

@@ -7,7 +7,7 @@ import Upstream
 package struct Figures: Sendable {
     /// Bytes, where not said otherwise.
     package struct Storage: Sendable {
-        package let used, limit, free, pinned, partial: Int64
+        package let used, limit, free, pinned, hosted, partial: Int64
         package let blobs, manifests, tags, quarantined: Int
         package let evictedBlobs, evictedBytes: Int64
     }
@@ -53,7 +53,8 @@ extension PullThroughCache {
         return Figures(
             storage: Figures.Storage(
                 used: storage.ledger.used, limit: storage.ledger.limit, free: storage.free,
-                pinned: storage.stored.pinnedBytes, partial: storage.ledger.reserved + storage.ledger.partial,
+                pinned: storage.stored.pinnedBytes, hosted: storage.stored.hostedBytes,
+                partial: storage.ledger.reserved + storage.ledger.partial,
                 blobs: storage.stored.blobs, manifests: storage.stored.manifests, tags: storage.stored.tags,
                 quarantined: storage.quarantined, evictedBlobs: storage.evictedBlobs,
                 evictedBytes: storage.evictedBytes),

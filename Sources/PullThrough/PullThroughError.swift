@@ -60,7 +60,7 @@ package enum PullThroughError: Error, Equatable, Sendable {
             switch error {
             case .noSpace: .noSpace("\(error)")
             case .digestMismatch, .sizeMismatch: .unusable("\(error)")
-            case .io, .database, .inUse, .ended: .store("\(error)")
+            case .io, .database, .inUse, .ended, .overQuota, .hostedUnread: .store("\(error)")
             }
     }
 

@@ -8,9 +8,13 @@ import Synchronization
 package final class ContentStore: Sendable {
     /// Serialises all that happens to one digest.
     package let gate = DigestGate()
+    /// Serialises all that changes one hosted repository; entered before any digest's turn.
+    package let hostedGate = Gate<RepositoryName>()
     package let capacity: Capacity
     let layout: DiskLayout
+    let tree: HostedTree
     let health: StoreHealth
+    let hosted = HostedState()
     let database: MetadataDatabase
     /// What is asked for again and again, in memory.
     package let hot = HotSet()
@@ -40,9 +44,11 @@ package final class ContentStore: Sendable {
         self.logger = logger
         startedAt = now()
         layout = DiskLayout(root: configuration.root)
+        tree = HostedTree(root: layout.hosted)
         try layout.make()
         lock = try DirectoryLock(layout.root)
         for name in names(in: layout.trash) { unlink(layout.trash(name)) }
+        for name in names(in: layout.uploads) { unlink(layout.upload(name)) }
         health = StoreHealth(root: layout.root, logger: logger)
         database = MetadataDatabase(layout, health: health, now: now, logger: logger)
         let committed = try database.open() ?? 0
@@ -57,10 +63,12 @@ package final class ContentStore: Sendable {
         let totals = (try? database.totals()) ?? [:]
         evictor = Evictor(
             layout: layout, database: database, gate: gate, hot: hot, capacity: capacity, uses: uses,
-            partials: partials, health: health, settings: settings,
+            partials: partials, health: health, settings: settings, hosted: hosted,
             evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
         uses.start(after: database.latestUse())
         measureOverhead()
+        // One that cannot be had now says nothing.
+        hosted.set((try? database.isHostedKnown()) ?? false || tree.isEmpty)
         database.onLoss { [weak self] in self?.lostRows() }
     }
 
@@ -208,22 +216,28 @@ package final class ContentStore: Sendable {
     }
 
     /// Forgets a digest wholly, now: its content, what it is as a manifest, its links and the tags that name it. Who
-    /// reads it goes on reading; a transfer that is under way goes on, and is committed at its end.
+    /// reads it goes on reading; a transfer that is under way goes on, and is committed at its end. What was pushed
+    /// here stays.
     ///
     /// - Returns: whether there was content.
     @discardableResult
     package func invalidate(_ digest: Digest) async throws(StoreError) -> Bool {
-        let (name, aside) = (layout.blob(digest), layout.trash(nextID()))
-        return try await gate.turn(digest) { () async throws(StoreError) in
-            hot.drop(digest)
-            let size = try await database.size(of: digest)
-            try await DiskQueue.run { () throws(StoreError) in _ = rename(name, aside) }
-            try await database.forget(digest)
-            if let size { capacity.change { $0.committed = max(0, $0.committed - onDisk(size)) } }
-            try await DiskQueue.run { () throws(StoreError) in _ = unlink(aside) }
-            await partials.drop(digest)
-            return size != nil
+        try await gate.turn(digest) { () async throws(StoreError) in
+            try await database.isHosted(digest) ? false : try await remove(digest)
         }
+    }
+
+    /// The same, whoever has it; in its turn.
+    func remove(_ digest: Digest) async throws(StoreError) -> Bool {
+        let (name, aside) = (layout.blob(digest), layout.trash(nextID()))
+        hot.drop(digest)
+        let size = try await database.size(of: digest)
+        try await DiskQueue.run { () throws(StoreError) in _ = rename(name, aside) }
+        try await database.forget(digest)
+        if let size { capacity.change { $0.committed = max(0, $0.committed - onDisk(size)) } }
+        try await DiskQueue.run { () throws(StoreError) in _ = unlink(aside) }
+        await partials.drop(digest)
+        return size != nil
     }
 
     /// A use, remembered in memory; `lease`: of a manifest that was served, whose content must not go while it is
@@ -238,26 +252,34 @@ package final class ContentStore: Sendable {
 
     // MARK: Inside a turn
 
+    private func publish(
+        _ writer: IngestWriter, size: Int64, record: () async throws(StoreError) -> Int64?
+    ) async throws(StoreError) {
+        let earlier = try await publish(writer.digest, of: { writer.takeIngest() }, record: record)
+        writer.commitReservation(size, inPlaceOf: earlier)
+    }
+
     /// Gives the file its name and its row. What the room it took counts for is known when its row is written: a file
     /// alone may have been left by a crash and counted by nobody. Without a row it goes again: it would be counted by
     /// nobody and never be evicted.
     ///
     /// - Parameter record: writes the row, and answers the bytes of the one it takes the place of.
-    private func publish(
-        _ writer: IngestWriter, size: Int64, record: () async throws(StoreError) -> Int64?
-    ) async throws(StoreError) {
-        let digest = writer.digest
+    /// - Returns: those.
+    func publish(
+        _ digest: Digest, of takeIngest: @escaping @Sendable () -> Ingest?,
+        record: () async throws(StoreError) -> Int64?
+    ) async throws(StoreError) -> Int64? {
         let (name, directory) = (layout.blob(digest), layout.blobDirectory(digest))
         let parent = "\(layout.blobs)/\(digest.algorithm.name)"
         let isInPlaceOfAnother = try await DiskQueue.run { () throws(StoreError) in
-            guard let ingest = writer.takeIngest() else { throw .ended }
+            guard let ingest = takeIngest() else { throw .ended }
             let isThere = access(name, F_OK) == 0
             try ingest.publish(as: name, in: directory, under: parent, inPlaceOfAnother: isThere)
             return isThere
         }
+        let earlier: Int64?
         do throws(StoreError) {
-            let earlier = try await record()
-            writer.commitReservation(size, inPlaceOf: earlier)
+            earlier = try await record()
         } catch {
             // Where a file was before, with a row that cannot be seen now, there is one as good now.
             if !isInPlaceOfAnother { try await DiskQueue.run { () throws(StoreError) in _ = unlink(name) } }
@@ -265,10 +287,16 @@ package final class ContentStore: Sendable {
         }
         // Kept of another transfer of the same: its row has just gone.
         await partials.drop(digest)
+        return earlier
     }
 
+    /// What was pushed here exists nowhere else: its file is not taken to the quarantine, which is bounded.
+    ///
     /// - Returns: whether the file is out of the way.
-    func putAside(_ digest: Digest) -> Bool {
+    func putAside(_ digest: Digest, _ kind: ScrubFinding.Kind) async -> Bool {
+        // A database that does not answer may know of it.
+        let isPushed = (try? await database.isHosted(digest)) ?? !tree.isEmpty
+        if isPushed { return kind == .damaged && putAside(pushed: digest) }
         do throws(StoreError) {
             try quarantine.take(stored: digest, id: nextID())
             return true
@@ -278,13 +306,23 @@ package final class ContentStore: Sendable {
         }
     }
 
+    /// What the disk did not give once it may give the next time; what is damaged is kept for whoever can use it.
+    private func putAside(pushed digest: Digest) -> Bool {
+        let aside = tree.damaged(digest)
+        let isAside = (try? makeDirectory(tree.damaged)) != nil && rename(layout.blob(digest), aside) == 0
+        logger.error(
+            "what was pushed here is damaged: push it again",
+            metadata: ["digest": "\(digest)", "kept": "\(isAside ? aside : layout.blob(digest))"])
+        return isAside
+    }
+
     /// What turned out not to be what it is called is put aside and forgotten, as far as the disk allows: the next who
     /// asks for it fetches it, and that takes its place. What it is linked to stays, since the upstream's word is not
     /// undone by a lost file.
     func drop(_ digest: Digest, _ kind: ScrubFinding.Kind) async {
         logger.warning("a stored file is \(kind.rawValue): forgotten", metadata: ["digest": "\(digest)"])
         hot.drop(digest)
-        let isGone = kind == .missing || putAside(digest)
+        let isGone = if kind == .missing { true } else { await putAside(digest, kind) }
         do throws(StoreError) {
             let counted = onDisk(try await database.forgetContent(of: digest) ?? 0)
             capacity.change {

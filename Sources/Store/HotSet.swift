@@ -22,8 +22,10 @@ package final class HotSet: Sendable {
     fileprivate static let mostRepositories = 32
 
     fileprivate struct Entry {
-        var repositories: Set<Repository> = []
+        /// Who may have it as a manifest, of this type, and who as a blob: a hosted repository may have one alone.
+        var readers: Set<Repository> = []
         var manifest: ManifestContent?
+        var pullers: Set<Repository> = []
         /// Which stay here this is: a digest that was dropped and is back is another.
         let stay: UInt64
 
@@ -56,14 +58,14 @@ package final class HotSet: Sendable {
 
     package func manifest(_ digest: Digest, in repository: Repository) -> ManifestContent? {
         state.withLock { state in
-            guard let entry = state.entries[digest], entry.repositories.contains(repository) else { return nil }
+            guard let entry = state.entries[digest], entry.readers.contains(repository) else { return nil }
             return entry.manifest
         }
     }
 
     package func file(_ digest: Digest, in repository: Repository) -> BlobFile? {
         state.withLock { state in
-            guard let file = state.files[digest], state.entries[digest]?.repositories.contains(repository) == true
+            guard let file = state.files[digest], state.entries[digest]?.pullers.contains(repository) == true
             else { return nil }
             return file
         }
@@ -84,15 +86,26 @@ package final class HotSet: Sendable {
     /// Call it in the digest's turn.
     package func keep(_ manifest: ManifestContent, for repository: Repository) {
         guard manifest.bytes.count <= Self.largestManifest else { return }
-        state.withLock { $0.show(manifest.digest, to: repository) { $0.manifest = manifest } }
+        state.withLock { state in
+            state.change(manifest.digest) { entry in
+                if entry.manifest?.mediaType != manifest.mediaType { entry.readers = [] }
+                entry.manifest = manifest
+                HotSet.insert(repository, into: &entry.readers)
+            }
+        }
     }
 
     /// Call it in the digest's turn.
     package func keep(_ file: BlobFile, for repository: Repository) {
         state.withLock { state in
-            state.show(file.digest, to: repository) { _ in }
+            state.change(file.digest) { HotSet.insert(repository, into: &$0.pullers) }
             state.files[file.digest] = file
         }
+    }
+
+    private static func insert(_ repository: Repository, into repositories: inout Set<Repository>) {
+        if repositories.count >= mostRepositories { repositories = [] }
+        repositories.insert(repository)
     }
 
     package func keep(_ stored: StoredTag, as tag: Tag, of repository: Repository, since mark: Mark) {
@@ -125,12 +138,8 @@ package final class HotSet: Sendable {
 }
 
 extension HotSet.State {
-    fileprivate mutating func show(
-        _ digest: Digest, to repository: Repository, _ change: (inout HotSet.Entry) -> Void
-    ) {
+    fileprivate mutating func change(_ digest: Digest, _ change: (inout HotSet.Entry) -> Void) {
         var entry = entries[digest] ?? newEntry()
-        if entry.repositories.count >= HotSet.mostRepositories { entry.repositories = [] }
-        entry.repositories.insert(repository)
         change(&entry)
         entries[digest] = entry
     }

@@ -31,15 +31,16 @@ extension ContentStore {
     /// In the place of an upstream's name: who brought an adopted file is not known, so no naming manifest shows it.
     private static let nobody = ""
 
-    /// Files that no row knows (a kill between rename and row, a lost database): hashed, and adopted or quarantined.
-    /// Then the rows without a file go (`MissingFiles.swift`). What is unknown counts at once, so that the bounds hold
-    /// meanwhile; hashing it is slow on purpose, a file at a time, and never in a client's way. While one runs, another
-    /// does nothing.
+    /// First what was pushed here (`Hosted/HostedRecovery.swift`). Then files that no row knows (a kill between rename
+    /// and row, a lost database): hashed, and adopted or quarantined. Then the rows without a file go
+    /// (`MissingFiles.swift`). What is unknown counts at once, so that the bounds hold meanwhile; hashing it is slow on
+    /// purpose, a file at a time, and never in a client's way. While one runs, another does nothing.
     package func reconcile() async throws(StoreError) {
         if isReconciling.exchange(true, ordering: .relaxed) { return }
         defer { isReconciling.store(false, ordering: .relaxed) }
         health.mustReconcile.store(false, ordering: .relaxed)
         do throws(StoreError) {
+            try await readHosted()
             try await adoptUnknown()
         } catch {
             health.mustReconcile.store(true, ordering: .relaxed)
@@ -54,6 +55,7 @@ extension ContentStore {
 
     /// The database was begun anew: what it said is committed is so many bytes of files that no row knows.
     func lostRows() {
+        hosted.set(tree.isEmpty)
         hot.dropAll()
         capacity.change {
             $0.unknown += $0.committed
@@ -96,7 +98,7 @@ extension ContentStore {
         } catch {
             if case .database = error { throw error }
             logger.warning("a file could not be adopted", metadata: ["digest": "\(digest)", "error": "\(error)"])
-            return error.isUnreadable && putAside(digest)
+            return error.isUnreadable ? await putAside(digest, .unreadable) : false
         }
     }
 
@@ -109,7 +111,7 @@ extension ContentStore {
             guard try await database.known([digest]).isEmpty, try file.isStill(at: layout.blob(digest)) else { return }
             guard actual == digest else {
                 logger.error("a file is not what its name says: quarantined", metadata: ["digest": "\(digest)"])
-                guard putAside(digest) else {
+                guard await putAside(digest, .damaged) else {
                     throw .io(operation: "quarantine", path: layout.blob(digest), errno: EACCES)
                 }
                 return measureOverhead()

@@ -18,6 +18,10 @@ package enum StoreError: Error, Equatable, Sendable {
     case inUse(root: String)
     /// The ingest was already committed or given up.
     case ended
+    /// What is pushed would make more than some repositories may hold together, as the text says.
+    case overQuota(String)
+    /// What was pushed here is not read in yet, or cannot be read.
+    case hostedUnread
 }
 
 extension StoreError {
@@ -37,6 +41,8 @@ extension StoreError: CustomStringConvertible {
         case .database(let text): "metadata database: \(text)"
         case .inUse(let root): "\(root) is held by another wharf: stop it, or choose another --data directory"
         case .ended: "the ingest has ended"
+        case .overQuota(let text): text
+        case .hostedUnread: "what was pushed here is being read in, or cannot be read: see the log"
         }
     }
 }

@@ -60,7 +60,7 @@ final class StoreHealth: Sendable {
             begins(
                 .metadata,
                 "the metadata database does not answer (\(error)): what is not known is asked of the upstream")
-        case .digestMismatch, .sizeMismatch, .inUse, .ended: break
+        case .digestMismatch, .sizeMismatch, .inUse, .ended, .overQuota, .hostedUnread: break
         }
     }
 
@@ -93,7 +93,8 @@ extension ContentStore {
         let unknown = capacity.snapshot.unknown
         let adopting =
             unknown == 0 ? [] : ["\(unknown) bytes of files that the database does not know are being hashed"]
-        return health.amiss + adopting
+        let hosted = isHostedKnown ? [] : ["what was pushed here is being read in, or cannot be: it is not served"]
+        return health.amiss + hosted + adopting
     }
 
     /// Whether what was amiss is over: tried once, at little cost.
@@ -136,18 +137,20 @@ extension ContentStore {
     }
 
     /// The disk is full of what is here, and no row says what of it may go: what is aside goes first, then the files
-    /// that were stored longest ago, until a database can be begun.
+    /// that were stored longest ago, until a database can be begun. None that was pushed here.
     private func makeRoomForDatabase() async {
         let wanted: Int64 = 16 << 20
         logger.warning("the disk is too full for a metadata database: the oldest files go")
         // It throws nothing.
-        try? await DiskQueue.run { [layout, capacity] () throws(StoreError) in
+        try? await DiskQueue.run { [layout, capacity, self] () throws(StoreError) in
             for folder in [layout.quarantine, layout.trash] {
                 for name in names(in: folder) { unlink("\(folder)/\(name)") }
             }
             for name in names(in: layout.root) where name.hasPrefix(DiskLayout.damaged) {
                 unlink("\(layout.root)/\(name)")
             }
+            // Where that cannot be told, nothing goes.
+            guard let kept = hostedDigests().map({ Set($0.map(layout.blob)) }) else { return }
             let shards = Digest.Algorithm.allCases.flatMap { algorithm in
                 names(in: "\(layout.blobs)/\(algorithm.name)").map { "\(layout.blobs)/\(algorithm.name)/\($0)" }
             }
@@ -158,7 +161,8 @@ extension ContentStore {
                     return stat(path, &status) == 0 ? (path, Int(status.st_ctim.tv_sec)) : nil
                 }
             }
-            for file in files.sorted(by: { $0.stored < $1.stored }) where capacity.free < wanted { unlink(file.path) }
+            for file in files.sorted(by: { $0.stored < $1.stored })
+            where capacity.free < wanted && !kept.contains(file.path) { unlink(file.path) }
         }
         measureOverhead()
     }

@@ -142,23 +142,28 @@ extension ContentStore {
         while let last = place { place = try await database.sweep(behind: last, limit: 2000) }
     }
 
-    /// What is neither blob nor promise: the quarantine, the database, and the folders, which a million names make
-    /// large.
+    /// What is neither blob nor promise: the quarantine, what was pushed and is damaged, the database, and the folders,
+    /// which a million names make large.
     func measureOverhead() {
-        let quarantined = quarantine.content.bytes
+        let damaged = names(in: tree.damaged).map { "\(tree.damaged)/\($0)" }
         let shards = Digest.Algorithm.allCases.flatMap { algorithm in
             let folder = "\(layout.blobs)/\(algorithm.name)"
             return [folder] + names(in: folder).map { "\(folder)/\($0)" }
         }
         let database = names(in: layout.root).filter { $0.hasPrefix("metadata.sqlite") }
         let all = database.map { "\(layout.root)/\($0)" } + layout.folders + shards
-        let overhead = all.reduce(Int64(0)) { total, path in
-            var status = stat()
-            return stat(path, &status) == 0 ? total + Int64(status.st_blocks) * 512 : total
-        }
+        let (quarantined, overhead) = (quarantine.content.bytes + Self.blocks(of: damaged), Self.blocks(of: all))
         capacity.change {
             $0.quarantined = quarantined
             $0.overhead = overhead
+        }
+    }
+
+    /// Bytes that they take on the disk.
+    private static func blocks(of paths: [String]) -> Int64 {
+        paths.reduce(0) { total, path in
+            var status = stat()
+            return stat(path, &status) == 0 ? total + Int64(status.st_blocks) * 512 : total
         }
     }
 

@@ -3,6 +3,7 @@
 import FoundationEssentials
 import Frontend
 import HTTPServer
+import Hosting
 import Logging
 import PullThrough
 import ServiceLifecycle
@@ -32,13 +33,14 @@ struct Composition {
         }
 
         // Face
-        let access = Access(adminToken: configuration.adminToken?.revealed)
+        let access = Access(AccessRules(configuration))
         let reloader = Reloader(configuration, from: source, parts: parts, access: access, log: log.settings)
         self.reloader = reloader
         let (clock, cache, statistics) = (parts.clock, parts.cache, parts.statistics)
         let started = clock.now
         let responder = WharfResponder(
-            cache: cache, version: Wharf.version, pseudonym: "wharf-\(parts.instance)", access: access,
+            cache: cache, hosted: parts.hosted, version: Wharf.version, pseudonym: "wharf-\(parts.instance)",
+            access: access,
             reload: { await reloader.reload() }
         ) {
             let (seconds, attoseconds) = (clock.now - started).components
@@ -55,7 +57,10 @@ struct Composition {
             beforeEnd: { await cache.cease() })
         services = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: [upkeep, parts.transport, CertificateWatch(reloader: reloader, clock: clock), server],
+                services: [
+                    upkeep, parts.transport, CollectionPass(of: parts.hosted, every: .seconds(3600)),
+                    CertificateWatch(reloader: reloader, clock: clock), server,
+                ],
                 logger: logger))
     }
 
@@ -69,6 +74,7 @@ struct Composition {
             "version": "\(Wharf.version)", "listen": "\(addresses.map { "\($0)" }.joined(separator: ", "))",
             "data": "\(configuration.data)",
         ]
+        if let login = server.loginAddresses.first { facts["login"] = "\(login)" }
         facts["tls"] = configuration.tls.map { "\($0.certificate.path)" }
         logger.info("serving", metadata: facts)
         let running = Task { [services] in try await services.run() }
@@ -105,7 +111,8 @@ struct Composition {
         do {
             return try await server.bind()
         } catch {
-            let addresses = configuration.listen.map { "\($0)" }.joined(separator: ", ")
+            let all = configuration.listen + (configuration.loginListen.map { [$0] } ?? [])
+            let addresses = all.map { "\($0)" }.joined(separator: ", ")
             throw StartFailure("cannot listen on \(addresses): \(error); free the port or choose another with --listen")
         }
     }

@@ -160,8 +160,17 @@ package struct Configuration: Sendable {
     package var upstreams: [Upstream] = builtInNames.map { Upstream(name: $0) }
     /// One of `upstreams`.
     package var defaultUpstream = "docker.io"
+    /// Repositories of this registry's own, and what holds for them.
+    package var hosting = Hosting()
     /// Who sends it may do more than pull; `nil`: nobody may, over the network.
     package var adminToken: Secret?
+    /// `nil`: there are none.
+    package var users: Users?
+    package var push: [PushRule] = []
+    /// Whether the list of what was pushed here is shown.
+    package var showsCatalog = false
+    /// A second address, where clients are asked to log in.
+    package var loginListen: ListenAddress?
     /// What is spoken on `listen`; `nil`: clear text.
     package var tls: TLS?
     package var limits = Limits()

@@ -2,7 +2,7 @@
 
 extension Configuration {
     /// The keys that only a restart changes.
-    static let fixedKeys = ["data", "listen"]
+    static let fixedKeys = ["data", "listen", "access.login-listen"]
 
     /// The keys whose values differ, in the order of the contract's file.
     func changes(to other: Configuration) -> [String] {
@@ -20,7 +20,17 @@ extension Configuration {
         compare("cache.pin") { $0.cache.pins }
         keys += upstreamChanges(to: other)
         compare("default-upstream") { $0.defaultUpstream }
+        compare("hosted") { $0.hosting.names }
+        compare("hosting.read-only") { $0.hosting.readOnly }
+        compare("hosting.immutable-tags") { $0.hosting.immutableTags }
+        compare("hosting.quotas") { $0.hosting.quotas }
+        compare("hosting.untagged-after") { $0.hosting.untaggedAfter }
+        compare("hosting.abandoned-after") { $0.hosting.abandonedAfter }
+        compare("access.htpasswd") { $0.users }
+        compare("access.catalog") { $0.showsCatalog }
         compare("access.admin-token-file") { $0.adminToken }
+        compare("access.push") { $0.push }
+        compare("access.login-listen") { $0.loginListen }
         compare("tls.certificate") { $0.tls?.certificate }
         compare("tls.key") { $0.tls?.key }
         compare("tls.client-ca") { $0.tls?.clientCA }

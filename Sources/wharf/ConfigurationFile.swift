@@ -39,7 +39,8 @@ extension Configuration {
         var configuration = Configuration()
         configuration.readServer(&root, overrides)
         configuration.readCache(&root, overrides)
-        configuration.readAccess(&root)
+        configuration.readAccess(&root, notes)
+        configuration.readHosting(&root)
         configuration.readTLS(&root, notes)
         configuration.readUpstreams(&root, overrides, notes)
         Self.readIdle(&root)
@@ -105,17 +106,6 @@ extension Configuration {
         cache.verifyRate = section.value("verify-rate", or: cache.verifyRate, Values.share)
         cache.pins = section.list("pin", Values.imagePattern) ?? cache.pins
         section.finish()
-    }
-
-    /// What would open a door, or pretend to close one, is refused until it acts.
-    private mutating func readAccess(_ root: inout ConfigurationSection) {
-        var section = root.section("access")
-        adminToken = section.optional("admin-token-file", ConfigurationValues.adminToken)
-        for key in ["htpasswd", "allow-networks", "trusted-proxies", "push", "login-listen"] { section.refuse(key) }
-        section.refuse("anonymous-pull", unless: "true")
-        section.refuse("catalog", unless: "false")
-        section.finish()
-        root.refuse("hosted")
     }
 
     /// What later versions will make act, and what harms nobody until then.

@@ -17,6 +17,8 @@ struct ConfigurationSection {
     }
 
     private let notes: ConfigurationNotes
+    /// Where it begins.
+    let origin: Origin
     /// The keys above this one, each followed by a dot.
     private let path: String
     private var entries: [Entry] = []
@@ -27,6 +29,7 @@ struct ConfigurationSection {
     /// - Parameter node: `nil` for a section that is not there, whose keys may still come from elsewhere.
     init(_ node: Node?, path: String, origin: Origin, notes: ConfigurationNotes) {
         self.notes = notes
+        self.origin = origin
         self.path = path
         guard let node, !node.isUnset else { return }
         guard case .mapping(let mapping) = node else {
@@ -121,6 +124,24 @@ struct ConfigurationSection {
             let origin = notes.origin(node, else: entry.origin)
             return ConfigurationSection(node, path: "\(path)\(key)[\(index)].", origin: origin, notes: notes)
         }
+    }
+
+    /// The members of a list, each of which is one word or has keys.
+    mutating func members(_ key: String) -> [Member] {
+        guard let entry = take(key) else { return [] }
+        notes.given(path + key, entry.origin)
+        let nodes: [Node]
+        if case .sequence(let sequence) = entry.node { nodes = Array(sequence) } else { nodes = [entry.node] }
+        return nodes.enumerated().map { index, node in
+            let origin = notes.origin(node, else: entry.origin)
+            if case .scalar(let scalar) = node { return .word(scalar.string, origin) }
+            return .keys(ConfigurationSection(node, path: "\(path)\(key)[\(index)].", origin: origin, notes: notes))
+        }
+    }
+
+    enum Member {
+        case word(String, Origin)
+        case keys(ConfigurationSection)
     }
 
     /// Checks the form of a value that nothing acts on yet.

@@ -13,6 +13,7 @@ struct Parts: Sendable {
     let store: ContentStore
     let transport: CurlTransport
     let cache: PullThroughCache
+    let hosted: HostedRepositories
     let statistics: Statistics
     let clock: ContinuousClock
     /// What this run calls itself towards others.
@@ -31,6 +32,9 @@ struct Parts: Sendable {
         cache = PullThroughCache(
             store: store, directory: try maker.directory(of: configuration, memos: store.memos()),
             statistics: statistics, isOffline: configuration.offline, clock: clock, now: unixMilliseconds,
+            logger: logger)
+        hosted = HostedRepositories(
+            store: store, policy: HostingPolicy(configuration.hosting), clock: clock, now: unixMilliseconds,
             logger: logger)
     }
 
@@ -80,7 +84,7 @@ private struct RegistryMaker {
                 fills: FillPolicy(upstream), allows: upstream.allows)
             return (name: upstream.name, entry: entry)
         }
-        let hosted = HostedNames([])
+        let hosted = HostedNames(configuration.hosting.names)
         return UpstreamDirectory(
             upstreams, defaultName: configuration.defaultUpstream, isHosted: { hosted.contains($0) })
     }

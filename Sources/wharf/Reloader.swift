@@ -4,6 +4,7 @@ import Frontend
 import Glibc
 import HTTPSemantics
 import HTTPServer
+import Hosting
 import Logging
 import PullThrough
 import Store
@@ -122,8 +123,10 @@ actor Reloader {
         var next = read
         // The same in the same files: sessions go on.
         if next.tls == current.tls { next.tls = current.tls }
+        // What was right before need not be looked at again.
+        if next.users == current.users { next.users = current.users }
         // Sockets and lock are held from the start to the end.
-        (next.listen, next.data) = (current.listen, current.data)
+        (next.listen, next.data, next.loginListen) = (current.listen, current.data, current.loginListen)
         let restart = current.changes(to: read).filter(Configuration.fixedKeys.contains)
         let changed = current.changes(to: next)
         let directory: UpstreamDirectory
@@ -137,7 +140,8 @@ actor Reloader {
         certificates = FileWatch(read.tls?.stamps ?? [])
         drainNow.withLock { $0 = next.drain }
         log.set(next.log)
-        access.reconfigure(adminToken: next.adminToken?.revealed)
+        access.reconfigure(AccessRules(next))
+        parts.hosted.reconfigure(HostingPolicy(next.hosting))
         server?.reconfigure(ServerConfiguration(next))
         parts.cache.reconfigure(directory: directory, isOffline: next.offline)
         do {

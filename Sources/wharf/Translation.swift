@@ -1,7 +1,9 @@
 // The configuration in each room's own words.
 
+import Frontend
 import Glibc
 import HTTPServer
+import Hosting
 import OCI
 import PullThrough
 import Store
@@ -136,7 +138,8 @@ extension ServerConfiguration {
     }
 
     init(_ configuration: Configuration) {
-        self.init(addresses: configuration.listen.map { Address(host: $0.host, port: $0.port) })
+        self.init(addresses: configuration.listen.map { Address($0) })
+        loginAddresses = configuration.loginListen.map { [Address($0)] } ?? []
         // Some are left for the files that are read, the database, upstreams and the log: who comes beyond that is told
         // so, and nobody who is in suffers.
         let descriptors = Self.descriptors
@@ -149,5 +152,35 @@ extension ServerConfiguration {
         drain = configuration.drain
         tls = configuration.tls?.server
         adminSocket = "\(configuration.data)/\(AdminClient.socketName)"
+    }
+}
+
+extension ServerConfiguration.Address {
+    fileprivate init(_ address: Configuration.ListenAddress) { self.init(host: address.host, port: address.port) }
+}
+
+extension HostingPolicy {
+    init(_ hosting: Configuration.Hosting) {
+        self.init()
+        readOnly = hosting.readOnly
+        immutableTags = hosting.immutableTags
+        quotas = hosting.quotas
+        untaggedAfter = hosting.untaggedAfter
+        abandonedAfter = hosting.abandonedAfter
+    }
+}
+
+extension AccessRules {
+    init(_ configuration: Configuration) {
+        self.init(adminToken: configuration.adminToken?.revealed)
+        passwords = configuration.users?.passwords
+        showsCatalog = configuration.showsCatalog
+        push = configuration.push.map { rule in
+            Push(names: rule.names, users: rule.users.map { Set($0) }) { text in
+                // What has no address came through the admin socket, whose owner needs no rule.
+                guard let address = IPAddress(text) else { return false }
+                return rule.networks.contains { $0.contains(address) }
+            }
+        }
     }
 }

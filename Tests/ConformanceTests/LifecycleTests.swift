@@ -49,7 +49,7 @@ extension Conformance {
         }
 
         @Test(arguments: [
-            "tls: {certificate: c.pem, key: k.pem}", "hosted: [\"acme/**\"]", "access: {htpasswd: users}",
+            "tls: {certificate: c.pem, key: k.pem}", "access: {anonymous-pull: false}", "access: {htpasswd: users}",
         ])
         func `what does not act yet and would be dangerous to ignore is refused`(line: String) async throws {
             let (status, lines) = try await wharf("serve", configuration: line)

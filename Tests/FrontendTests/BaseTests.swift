@@ -49,10 +49,10 @@ import Testing
         [
             "/v2/", "/v2/library/alpine/manifests/1.0", "/v2/library/alpine/blobs/\(digest)",
             "/v2/library/alpine/tags/list", "/v2/library/alpine/blobs/uploads/",
-            "/v2/library/alpine/blobs/uploads/7b1c", "/v2/_catalog", "/v2/ours/app/manifests/1.0",
-            "/livez", "/readyz", "/stats",
+            "/v2/library/alpine/blobs/uploads/7b1c", "/v2/_catalog", "/livez", "/readyz",
+            "/stats",
         ])
-    func `nothing but GET and HEAD is allowed anywhere`(method: String, path: String) async throws {
+    func `nothing but GET and HEAD is allowed where nothing is hosted`(method: String, path: String) async throws {
         try await Scene.run { (scene: Scene) async throws in
             let reply = await scene.send(method, path, query: "ns=nowhere.example")
             #expect(reply.status == 405)
@@ -115,12 +115,17 @@ import Testing
         }
     }
 
-    @Test(arguments: ["manifests/1.0", "blobs/\(MethodTests.digest)", "tags/list"])
-    func `a hosted name to which nothing was pushed is 404, and no upstream is asked`(rest: String) async throws {
+    @Test(arguments: [
+        ("manifests/1.0", "MANIFEST_UNKNOWN"), ("blobs/\(MethodTests.digest)", "BLOB_UNKNOWN"),
+        ("tags/list", "NAME_UNKNOWN"),
+    ])
+    func `a hosted name to which nothing was pushed is 404, and no upstream is asked`(
+        rest: String, code: String
+    ) async throws {
         try await Scene.run { (scene: Scene) async throws in
             let reply = await scene.get("/v2/ours/app/\(rest)")
             #expect(reply.status == 404)
-            #expect(try await reply.error()?.code == "NAME_UNKNOWN")
+            #expect(try await reply.error()?.code == code)
             #expect(scene.stub.log.requests.isEmpty && scene.other.log.requests.isEmpty)
             #expect(try await scene.statistics().requests == (rest == "tags/list" ? [:] : ["total": 1, "error": 1]))
         }

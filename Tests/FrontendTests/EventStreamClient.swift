@@ -19,7 +19,8 @@ struct Served: Sendable {
 
     static func run(_ scene: Scene, body: (Served) async throws -> Void) async throws {
         let responder = WharfResponder(
-            cache: scene.cache, version: "0.1.0", pseudonym: "wharf-test", access: Access(adminToken: token),
+            cache: scene.cache, hosted: scene.hosted, version: "0.1.0", pseudonym: "wharf-test",
+            access: Access(adminToken: token),
             reload: { .changed([], restart: []) }
         ) { 12.5 }
         let server = HTTPServer(

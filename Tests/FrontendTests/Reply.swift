@@ -123,13 +123,14 @@ extension FileBody {
 extension Request {
     /// - Parameter fields: names that are tokens.
     static func of(
-        _ method: String, _ path: String, query: String? = nil, _ fields: [String: String] = [:]
+        _ method: String, _ path: String, query: String? = nil, _ fields: [String: String] = [:],
+        from peer: String = "127.0.0.1"
     ) -> Request {
         var all = HTTPFields()
         for (name, value) in fields { if let name = HTTPField.Name(name) { all[name] = value } }
         return Request(
             method: HTTPRequest.Method(rawValue: method) ?? .get, path: path, query: query,
-            fields: RequestFields(all))
+            fields: RequestFields(all), peer: peer)
     }
 }
 

@@ -1,6 +1,7 @@
-// What the tests of this room share: two stub registries, a store on the real disk, the cache, and the responder that is
-// asked with requests as values; the wall clock is turned by hand.
+// What the tests of this room share: two stub registries, a store on the real disk, the cache, and the responder that
+// is asked with requests as values; the wall clock is turned by hand.
 
+import Hosting
 import Logging
 import OCI
 import PullThrough
@@ -16,6 +17,8 @@ import Upstream
 struct Scene {
     static let alpine = "/v2/library/alpine"
     static let adminToken = "admin-token"
+    /// Of the only user, dev, whose password is `secret`.
+    static let login = ["Authorization": "Basic ZGV2OnNlY3JldA=="]
 
     /// docker.io
     let stub: StubRegistry
@@ -23,6 +26,8 @@ struct Scene {
     let other: StubRegistry
     let cache: PullThroughCache
     let store: ContentStore
+    let hosted: HostedRepositories
+    let access: Access
     let clock: ManualClock
     let wall: WallClock
     let directory: TemporaryDirectory
@@ -87,10 +92,25 @@ struct Scene {
                 upstreams, defaultName: "docker.io", isHosted: { "\($0)".hasPrefix("ours/") }),
             statistics: Statistics(), isOffline: offline, clock: clock, now: { [wall] in wall.now }, jitter: { 0 },
             logger: logger)
+        hosted = HostedRepositories(
+            store: store, policy: HostingPolicy(), clock: clock, now: { [wall] in wall.now }, logger: logger)
+        access = Access(try Self.rules())
         responder = WharfResponder(
-            cache: cache, version: "0.1.0", pseudonym: "wharf-test", access: Access(adminToken: Self.adminToken),
+            cache: cache, hosted: hosted, version: "0.1.0", pseudonym: "wharf-test", access: access,
             reload: { .changed([], restart: []) }
         ) { 12.5 }
+    }
+
+    /// Whoever logs in may push, and who comes from 10.0.0.1; to `ours/team` nobody by his name but root.
+    static func rules() throws -> AccessRules {
+        var rules = AccessRules(adminToken: adminToken)
+        rules.passwords = try Passwords(parsing: "dev:$2y$05$g6wXK3sFFvb/TaMdK4c3..1XCBEqbPkaVI4CNtoMLVtiY5qKYs2Vu\n")
+        let names = ["ours/*", "ours/team"].compactMap { NamePattern($0) }
+        rules.push = [
+            AccessRules.Push(names: [names[0]], users: nil, isNear: { $0 == "10.0.0.1" }),
+            AccessRules.Push(names: [names[1]], users: ["root"], isNear: { _ in false }),
+        ]
+        return rules
     }
 
     private func stop() async {
@@ -104,21 +124,28 @@ struct Scene {
 
     /// As a connection has it: the same head again is known by what was found out about it.
     func request(
-        _ method: String, _ path: String, query: String? = nil, _ fields: [String: String] = [:]
+        _ method: String, _ path: String, query: String? = nil, _ fields: [String: String] = [:],
+        from peer: String = "127.0.0.1"
     ) -> Request {
-        heads.requests.withLock { requests in
+        let request = Request.of(method, path, query: query, fields, from: peer)
+        // No secret is kept, nor what has a body: `KnownHeads`.
+        guard peer == "127.0.0.1", fields["Authorization"] == nil else { return request }
+        return heads.requests.withLock { requests in
             let key = "\(method) \(path)?\(query ?? "-") \(fields.sorted { $0.key < $1.key })"
-            let request = requests[key] ?? Request.of(method, path, query: query, fields)
-            requests[key] = request
-            return request
+            let known = requests[key] ?? request
+            requests[key] = known
+            return known
         }
     }
 
-    /// Asks as a connection does: what memory can answer first.
+    /// Asks as a connection does: what memory can answer first. A body that nobody takes is dropped.
     func send(
-        _ method: String, _ path: String, query: String? = nil, _ fields: [String: String] = [:]
+        _ method: String, _ path: String, query: String? = nil, _ fields: [String: String] = [:],
+        body: [UInt8] = [], from peer: String = "127.0.0.1", atLogin: Bool = false
     ) async -> Reply {
-        let request = request(method, path, query: query, fields)
+        var request = request(method, path, query: query, fields, from: peer)
+        request.isAtLogin = atLogin
+        if !body.isEmpty, responder.takesBody(request) { request.body = RequestBodyStream(whole: body) }
         if let response = responder.ready(request) { return Reply(response, isHead: method == "HEAD") }
         return Reply(await responder.respond(to: request), isHead: method == "HEAD")
     }

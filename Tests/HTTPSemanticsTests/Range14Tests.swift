@@ -54,6 +54,14 @@ private func parse(_ range: String?, _ size: Int64 = 10_000, ifRange: String? = 
         #expect(parse(field) == .whole)
     }
 
+    @Test func `a range that ends before it begins can be refused`() {
+        for field in ["bytes=2-1", "bytes=1-2,3-2"] {
+            let parsed = RequestedRange.parse(
+                range: field, ifRange: nil, entityTag: tag, size: 10, refusesInverted: true)
+            #expect(parsed == .unsatisfiable)
+        }
+    }
+
     @Test func `without a range there is the whole`() { #expect(parse(nil) == .whole) }
 
     @Test func `ranges by the thousand are ignored`() {

@@ -163,12 +163,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("access: {htpasswd: /x}", "access.htpasswd does not act yet"), ("hosted: [a/**]", "hosted does not act yet"),
         ("access: {anonymous-pull: false}", "access.anonymous-pull does not act yet"),
-        ("access: {push: [{names: [a]}]}", "access.push does not act yet"), ("access: yes", "access must have keys"),
-        ("tls: yes", "tls must have keys"), ("access: {catalog: true}", "access.catalog does not act yet"),
+        ("access: yes", "access must have keys"), ("tls: yes", "tls must have keys"),
         ("access: {allow-networks: [10.0.0.0/8]}", "access.allow-networks does not act yet"),
-        ("access: {login-listen: 0.0.0.0:5001}", "access.login-listen does not act yet"),
         ("access: {trusted-proxies: [10.0.0.1]}", "access.trusted-proxies does not act yet"),
         ("access: {htpaswd: /x}", "unknown key access.htpaswd; the nearest known key is htpasswd"),
     ])

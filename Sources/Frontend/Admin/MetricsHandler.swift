@@ -37,6 +37,7 @@ struct MetricsHandler: Sendable {
         text.family("wharf_storage_bytes", .gauge, "Bytes on the disk.", storage.used)
         text.family("wharf_storage_limit_bytes", .gauge, "The most that may be stored.", storage.limit)
         text.family("wharf_storage_free_bytes", .gauge, "What the file system has left.", storage.free)
+        text.family("wharf_storage_hosted_bytes", .gauge, "Bytes of what was pushed here.", storage.hosted)
         text.family("wharf_storage_blobs", .gauge, "Blobs stored.", Int64(storage.blobs))
         text.family("wharf_storage_manifests", .gauge, "Manifests stored.", Int64(storage.manifests))
         text.family("wharf_evicted_blobs_total", .counter, "Blobs removed to make room.", storage.evictedBlobs)

@@ -93,7 +93,7 @@ extension StatisticsDocument {
         let stored = figures.storage
         storage = Storage(
             bytes: stored.used, maxBytes: stored.limit, freeBytes: stored.free, blobs: stored.blobs,
-            manifests: stored.manifests, tags: stored.tags, pinnedBytes: stored.pinned, hostedBytes: 0,
+            manifests: stored.manifests, tags: stored.tags, pinnedBytes: stored.pinned, hostedBytes: stored.hosted,
             partialBytes: stored.partial, evictedBlobs: stored.evictedBlobs, evictedBytes: stored.evictedBytes,
             quarantined: stored.quarantined)
         let totals = figures.totals

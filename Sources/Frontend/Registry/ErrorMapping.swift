@@ -3,6 +3,7 @@
 import HTTPSemantics
 import HTTPServer
 import HTTPTypes
+import Hosting
 import OCI
 import PullThrough
 
@@ -57,7 +58,36 @@ enum ErrorMapping {
         case .tagInvalid(_, let tag):
             isRead
                 ? response(.notFound, .manifestUnknown, "\(tag) is no tag, so there is no such manifest")
-                : response(.badRequest, .tagInvalid, "\(tag) is no tag")
+                : response(.badRequest, .nameInvalid, "\(tag) is no tag")
+        }
+    }
+
+    /// What concerns a hosted repository. Nobody stands behind it: a blob's failure is told as it is.
+    static func response(to error: HostingError) -> Response {
+        let (status, code) = statusAndCode(error)
+        var fields = HTTPFields()
+        if status == .serviceUnavailable { fields[.retryAfter] = "5" }
+        return response(status, code, error.message, fields: fields)
+    }
+
+    private static func statusAndCode(_ error: HostingError) -> (HTTPResponse.Status, ErrorCode) {
+        switch error {
+        case .blobUnknown: (.notFound, .blobUnknown)
+        case .manifestUnknown: (.notFound, .manifestUnknown)
+        case .nameUnknown: (.notFound, .nameUnknown)
+        case .uploadUnknown: (.notFound, .blobUploadUnknown)
+        case .uploadBusy: (.conflict, .blobUploadInvalid)
+        case .chunkOutOfOrder: (.rangeNotSatisfiable, .blobUploadInvalid)
+        case .sizeInvalid: (.badRequest, .sizeInvalid)
+        case .bodyBroken: (.badRequest, .blobUploadInvalid)
+        case .digestMismatch: (.badRequest, .digestInvalid)
+        case .manifestInvalid: (.badRequest, .manifestInvalid)
+        case .manifestTooLarge: (.contentTooLarge, .sizeInvalid)
+        case .blobsMissing: (.notFound, .manifestBlobUnknown)
+        case .denied, .overQuota: (.forbidden, .denied)
+        case .noRoom: (.init(code: 507, reasonPhrase: "Insufficient Storage"), .denied)
+        case .unavailable: (.serviceUnavailable, .unavailable)
+        case .store: (.internalServerError, .unknown)
         }
     }
 

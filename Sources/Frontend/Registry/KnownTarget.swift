@@ -10,6 +10,7 @@ import Synchronization
 final class KnownTarget: Sendable {
     let endpoint: Endpoint
     let repository: Repository
+    let isHosted: Bool
     /// As the access log says it.
     let repositoryText: String
     /// Where it is counted, and who counts the bytes of a hit.
@@ -33,6 +34,7 @@ final class KnownTarget: Sendable {
     ) {
         self.endpoint = endpoint
         self.repository = repository
+        isHosted = repository.isHosted
         repositoryText = "\(repository)"
         self.tally = tally
         observer = TrafficObserver(tally: tally)

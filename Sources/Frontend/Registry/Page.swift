@@ -97,6 +97,9 @@ struct Page: Sendable {
     /// What a query may hold as it is, escapes included (RFC 3986 §3.4).
     private static let harmless = unreserved.union("%!$&'()*+,;=:@/?".utf8)
 
+    /// For the value of a parameter.
+    static func escaped(_ text: String) -> String { encoded(text) }
+
     /// Percent-encoded but for what may be left alone.
     private static func encoded(_ text: some StringProtocol, leaving kept: Set<UInt8> = unreserved) -> String {
         text.utf8.reduce(into: "") { result, byte in

@@ -16,13 +16,17 @@ struct ReferrersHandler: Sendable {
             fields[.contentType] = "\(MediaType.ociIndex)"
             var list = fetched.list
             if let type = request.queryValue("artifactType"), !type.isEmpty {  // end-12b
-                // A media type has no blanks: this one was a "+" that nobody escaped.
-                list = list.filtered(by: String(type.map { $0 == " " ? "+" : $0 }))
-                if let name = HTTPField.Name(FieldNames.filtersApplied) { fields[name] = "artifactType" }
+                list = list.filtered(byParameter: type)
+                fields[.filtersApplied] = "artifactType"
             }
             return Response(status: .ok, fields: fields, body: .bytes(list.json))
         } catch {
             return ErrorMapping.response(to: error, about: .name)
         }
     }
+}
+
+extension ReferrerList {
+    /// A media type has no blanks: what looks like one was a "+" that nobody escaped.
+    func filtered(byParameter type: String) -> ReferrerList { filtered(by: String(type.map { $0 == " " ? "+" : $0 })) }
 }

@@ -3,6 +3,7 @@
 import HTTPSemantics
 import HTTPServer
 import HTTPTypes
+import Hosting
 import OCI
 import PullThrough
 
@@ -14,17 +15,26 @@ struct RegistryResponder: Sendable {
     private let manifests: ManifestHandler
     private let tags: TagListHandler
     private let referrers: ReferrersHandler
+    private let hosted: HostedResponder
+    private let lists: HostedLists
+    private let access: Access
 
-    init(cache: PullThroughCache, discovery: Discovery, access: Access, pseudonym: String) {
+    init(
+        cache: PullThroughCache, discovery: Discovery, repositories: HostedRepositories, access: Access,
+        pseudonym: String
+    ) {
         self.cache = cache
         self.pseudonym = pseudonym
         blobs = BlobHandler(cache: cache)
         manifests = ManifestHandler(cache: cache, access: access)
         tags = TagListHandler(discovery: discovery)
         referrers = ReferrersHandler(discovery: discovery)
+        hosted = HostedResponder(cache: cache, repositories: repositories, access: access)
+        lists = HostedLists(repositories: repositories)
+        self.access = access
     }
 
-    /// end-1: always 200, since a client that is challenged here would send its password for Docker Hub.
+    /// end-1: always 200 where nobody logs in: a client that is challenged would send its password for Docker Hub.
     func version() -> Response {
         Response(
             status: .ok,
@@ -36,18 +46,29 @@ struct RegistryResponder: Sendable {
     /// loop.
     func ready(_ request: Request) -> Response? {
         if let target = known(request) { return ready(request, target) }
-        // Who forwards must be looked at, and who wants the upstream asked may have the right to.
         guard request.isPlain else { return nil }
         switch destination(of: request) {
         case .target(let target): return ready(request, target)
         case .answer(let response): return response
+        case .change, .base, .catalog: return nil
         }
     }
 
     func respond(to request: Request) async -> Response {
-        switch destination(of: request) {
-        case .target(let target): finished(await answer(request, target.endpoint, target.repository), target)
-        case .answer(let response): response
+        let destination = destination(of: request)
+        if let refusal = await access.refusal(ofLogin: request, isAsked: destination.isBase) {
+            return versioned(refusal)
+        }
+        switch destination {
+        case .target(let target):
+            guard !target.isHosted else {
+                return await hosted.respond(to: request, at: target.endpoint, target.repository.name)
+            }
+            return finished(await answer(request, target.endpoint, target.repository), target)
+        case .change(let endpoint, let name): return await hosted.respond(to: request, at: endpoint, name)
+        case .base: return version()
+        case .catalog: return versioned(await lists.catalog(request))
+        case .answer(let response): return response
         }
     }
 
@@ -58,6 +79,7 @@ struct RegistryResponder: Sendable {
     }
 
     func ready(_ request: Request, _ target: KnownTarget) -> Response? {
+        if target.isHosted { return hosted.ready(request, target) }
         switch target.endpoint {
         case .manifest(_, let reference):
             if let hit = target.hit, let answer = cache.answer(hit.standing) {
@@ -75,35 +97,45 @@ struct RegistryResponder: Sendable {
         }
     }
 
+    /// Whether this PUT, POST or PATCH goes to a hosted repository, which reads its body.
+    func takesBody(_ request: Request) -> Bool {
+        guard let endpoint = try? Endpoint(path: request.path) else { return false }
+        return hostedName(endpoint) != nil && HostedResponder.takesBody(request, at: endpoint)
+    }
+
     private enum Destination {
-        /// An upstream's repository, and what of it.
+        /// A repository to read of, an upstream's or a hosted one, and what of it.
         case target(KnownTarget)
+        /// What of a hosted repository is to be changed.
+        case change(Endpoint, RepositoryName)
+        case base
+        case catalog
         /// Nothing that has to be looked for.
         case answer(Response)
+
+        var isBase: Bool { if case .base = self { true } else { false } }
     }
 
     private func destination(of request: Request) -> Destination {
         if let target = known(request) { return .target(target) }
         do throws(Settled) {
-            let target = try target(of: request)
-            if request.isPlain { request.finding = target }
-            return .target(target)
+            let destination = try find(request)
+            if case .target(let target) = destination, request.isPlain { request.finding = target }
+            return destination
         } catch {
-            var response = error.response
-            response.fields[.apiVersion] = "registry/2.0"
             if error.isPull { cache.statistics.count(.error, of: nil) }
-            return .answer(response)
+            return .answer(versioned(error.response))
         }
     }
 
-    /// There is nothing to look for: a mistake, or the base.
+    /// There is nothing to look for: a mistake.
     private struct Settled: Error {
         let response: Response
         /// Counted as a pull request that went wrong.
         var isPull = false
     }
 
-    private func target(of request: Request) throws(Settled) -> KnownTarget {
+    private func find(_ request: Request) throws(Settled) -> Destination {
         let endpoint: Endpoint
         do throws(EndpointError) {
             endpoint = try Endpoint(path: request.path)
@@ -113,27 +145,39 @@ struct RegistryResponder: Sendable {
                 isPull: request.isRead && request.asksForContent)
         }
         guard request.isRead else {
+            if let name = hostedName(endpoint) { return .change(endpoint, name) }
             throw Settled(
                 response: ErrorMapping.response(
                     .methodNotAllowed, .unsupported, "this mirror is read-only: push to the registry itself",
                     fields: [.allow: "GET, HEAD"]))
         }
-        if case .base = endpoint { throw Settled(response: version()) }
+        if case .base = endpoint { return .base }
         guard let name = endpoint.repositoryName else {
+            if access.showsCatalog { return .catalog }
             throw Settled(
                 response: ErrorMapping.response(.notFound, .unsupported, "the catalog is not served here"))
         }
         let namespace = request.namespace
-        let (edition, destination) = (cache.edition, try route(name, request, isPull: endpoint.isPull))
-        guard case .upstream(let repository) = destination else {
-            throw Settled(
-                response: ErrorMapping.response(.notFound, .nameUnknown, "nothing was pushed to \(name)"),
-                isPull: endpoint.isPull)
+        let edition = cache.edition
+        let repository: Repository
+        switch try route(name, request, isPull: endpoint.isPull) {
+        case .upstream(let found): repository = found
+        case .hosted(let name): repository = Repository(hosted: name)
         }
-        return KnownTarget(
-            endpoint, repository,
-            tally: cache.statistics.tally(of: endpoint.isPull ? repository : nil, lane: request.lane),
-            isNamespaced: namespace != nil, isConditional: request.fields.contains(.ifNoneMatch), edition: edition)
+        return .target(
+            KnownTarget(
+                endpoint, repository,
+                tally: cache.statistics.tally(of: endpoint.isPull ? repository : nil, lane: request.lane),
+                isNamespaced: namespace != nil, isConditional: request.fields.contains(.ifNoneMatch),
+                edition: edition))
+    }
+
+    /// Of what is to be changed: `ns` says where to fetch from, and plays no part.
+    private func hostedName(_ endpoint: Endpoint) -> RepositoryName? {
+        guard let name = endpoint.repositoryName,
+            case .hosted(let found)? = try? cache.directory.route(name, namespace: nil, ownHost: nil)
+        else { return nil }
+        return found
     }
 
     private func route(
@@ -145,6 +189,12 @@ struct RegistryResponder: Sendable {
         } catch {
             throw Settled(response: ErrorMapping.response(to: error, about: .name), isPull: isPull)
         }
+    }
+
+    private func versioned(_ response: Response) -> Response {
+        var response = response
+        response.fields[.apiVersion] = "registry/2.0"
+        return response
     }
 
     private func finished(_ response: Response, _ target: KnownTarget) -> Response {
@@ -175,8 +225,11 @@ extension PullThroughError {
 }
 
 extension Request {
-    /// Nothing in it asks for more than the answer that is there.
-    fileprivate var isPlain: Bool { !fields.contains(.via) && !fields.contains(.cacheControl) }
+    /// Nothing in it asks for more than the answer that is there: who forwards must be looked at, who wants the
+    /// upstream asked may have the right to, and who shows a password has it looked at.
+    fileprivate var isPlain: Bool {
+        !fields.contains(.via) && !fields.contains(.cacheControl) && !(isAtLogin && fields.contains(.authorization))
+    }
 
     fileprivate var namespace: String? { queryValue("ns").flatMap { $0.isEmpty ? nil : $0 } }
 
@@ -189,7 +242,7 @@ extension Request {
 
 extension Endpoint {
     /// Counted as a pull request: a manifest or a blob.
-    fileprivate var isPull: Bool {
+    var isPull: Bool {
         switch self {
         case .manifest, .blob: true
         case .base, .tags, .referrers, .uploads, .upload, .catalog: false

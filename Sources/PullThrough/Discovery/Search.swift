@@ -83,7 +83,8 @@ extension Discovery {
             return try await cache.store.repositories(matching: text, limit: Self.mostStored).compactMap { repository in
                 cache.directory.shortName(of: repository).map { name in
                     SearchPage.Result(
-                        name: name, description: "stored in this mirror (\(repository))",
+                        name: name,
+                        description: repository.isHosted ? "pushed here" : "stored in this mirror (\(repository))",
                         isOfficial: repository.upstream == ImageReference.dockerHub
                             && repository.name.firstComponent == "library")
                 }
@@ -105,6 +106,10 @@ extension UpstreamDirectory {
 
     /// The shortest name that a client of this mirror pulls a repository by; nil if there is none.
     fileprivate func shortName(of repository: Repository) -> String? {
+        if repository.isHosted {
+            let meaning = try? route(repository.name, namespace: nil, ownHost: nil)
+            return meaning == .hosted(repository.name) ? "\(repository.name)" : nil
+        }
         var short = "\(repository.name)"
         if repository.upstream == ImageReference.dockerHub, repository.name.firstComponent == "library",
             let rest = repository.name.withoutFirstComponent

@@ -3,12 +3,15 @@
 //     <data>/
 //     ├── blobs/<algorithm>/<first two hex>/<hex>   committed, read-only, name = hash of the content; manifests too
 //     ├── ingest/<id>                               being written, or unfinished with a row; never served by name
+//     ├── uploads/<id>                              being pushed; emptied at start
+//     ├── hosted/<name>/_{links,manifests,tags}/…   what was pushed here (Hosted/HostedTree.swift)
 //     ├── trash/<id>                                renamed away, being unlinked; emptied at start
 //     ├── quarantine/<hex>.<id>                     bytes that did not match their digest; bounded
 //     ├── metadata.sqlite (-wal, -shm)              what the blobs are called and when that was learnt
 //     └── metadata.sqlite.damaged-<ms>              the newest one that could not be used any more
 //
-// Order of truth: a blob exists if its file does. The database may lose the last seconds; the files may not lie.
+// Order of truth: a blob exists if its file does. The database may lose the last seconds; the files may not lie. What
+// was pushed here is what `hosted/` says.
 
 package import OCI
 
@@ -21,9 +24,11 @@ package struct DiskLayout: Sendable {
     package init(root: String) { self.root = root }
 
     /// All but the shards.
-    var folders: [String] { [root, blobs, ingest, trash, quarantine] }
+    var folders: [String] { [root, blobs, ingest, uploads, hosted, trash, quarantine] }
     var blobs: String { root + "/blobs" }
     var ingest: String { root + "/ingest" }
+    var uploads: String { root + "/uploads" }
+    var hosted: String { root + "/hosted" }
     var trash: String { root + "/trash" }
     var quarantine: String { root + "/quarantine" }
     var metadata: String { root + "/metadata.sqlite" }
@@ -49,6 +54,7 @@ package struct DiskLayout: Sendable {
         return path
     }
     func ingest(_ id: String) -> String { "\(ingest)/\(id)" }
+    func upload(_ id: String) -> String { "\(uploads)/\(id)" }
     func trash(_ id: String) -> String { "\(trash)/\(id)" }
     func quarantined(_ digest: Digest, _ id: String) -> String { "\(quarantine)/\(digest.hex).\(id)" }
 
@@ -61,7 +67,7 @@ package struct DiskLayout: Sendable {
             path += "/\(part)"
             if try makeDirectory(path) { try syncDirectory(above) }
         }
-        for directory in [blobs, ingest, trash, quarantine] { try makeDirectory(directory) }
+        for directory in folders.dropFirst() { try makeDirectory(directory) }
         for algorithm in Digest.Algorithm.allCases { try makeDirectory("\(blobs)/\(algorithm.name)") }
         try syncDirectory(blobs)
         try syncDirectory(root)

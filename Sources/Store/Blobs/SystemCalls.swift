@@ -108,6 +108,24 @@ func names(in directory: String) -> [String] {
     return names
 }
 
+/// The same of a directory that must be there, and be read to its end.
+func listing(_ directory: String) throws(StoreError) -> [String] {
+    guard let stream = opendir(directory) else { throw .io(operation: "open", path: directory, errno: errno) }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while true {
+        errno = 0
+        guard let entry = readdir(stream) else {
+            if errno != 0 { throw .io(operation: "read", path: directory, errno: errno) }
+            return names
+        }
+        let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+            pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if name != ".", name != ".." { names.append(name) }
+    }
+}
+
 /// What `fstat` says of an open file, in bytes.
 func fileSize(_ descriptor: CInt, path: String) throws(StoreError) -> Int64 {
     var status = stat()

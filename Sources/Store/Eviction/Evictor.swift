@@ -23,6 +23,7 @@ actor Evictor {
     private let partials: Partials
     private let health: StoreHealth
     private let settings: StoreSettings
+    private let hosted: HostedState
     private let now: @Sendable () -> Int64
     private let logger: Logger
     /// Passes run one after another, each in a task that waits for the one before.
@@ -36,7 +37,7 @@ actor Evictor {
     init(
         layout: DiskLayout, database: MetadataDatabase, gate: DigestGate, hot: HotSet, capacity: Capacity,
         uses: UseRecorder, partials: Partials, health: StoreHealth, settings: StoreSettings,
-        evicted: (blobs: Int64, bytes: Int64),
+        hosted: HostedState, evicted: (blobs: Int64, bytes: Int64),
         now: @escaping @Sendable () -> Int64, logger: Logger
     ) {
         self.evicted = evicted
@@ -49,6 +50,7 @@ actor Evictor {
         self.partials = partials
         self.health = health
         self.settings = settings
+        self.hosted = hosted
         self.now = now
         self.logger = logger
     }
@@ -91,7 +93,8 @@ actor Evictor {
         guard size <= capacity.snapshot.limit else { return false }
         do throws(StoreError) {
             await noteUses()
-            let evictable = try await database.evictableBytes(at: now(), lease: lease) + partials.bytes
+            let idle = hosted.isKnown ? try await database.evictableBytes(at: now(), lease: lease) : 0
+            let evictable = idle + partials.bytes
             return capacity.snapshot.shortfall(for: onDisk(size), free: capacity.free) <= evictable
         } catch {
             logger.debug("cannot tell what may be evicted", metadata: ["error": "\(error)"])
@@ -141,6 +144,8 @@ actor Evictor {
         _ count: Int, atLeast bytes: Int64
     ) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
         let life = database.life
+        // Until it is known what was pushed here, any of it might go.
+        guard hosted.isKnown else { return (0, 0) }
         let candidates = try await database.leastRecentlyUsed(count, at: now(), lease: lease)
         var promised: Int64 = 0
         let held = candidates.filter { candidate in
@@ -152,12 +157,16 @@ actor Evictor {
         }
         guard !held.isEmpty else { return (0, 0) }
         defer { for candidate in held { gate.leave(candidate.digest) } }
-        let names = nextTrash(held.count)
+        // Somebody may have pushed or mounted one since it was chosen; from here on nobody does.
+        let pushed = try await database.hosted(among: held)
+        let going = held.filter { !pushed.contains($0.number) }
+        guard !going.isEmpty else { return (0, 0) }
+        let names = nextTrash(going.count)
         let (gone, aside, failure) = try await DiskQueue.run { [layout] () throws(StoreError) in
             var gone: [MetadataDatabase.Candidate] = []
             var aside: [String] = []
             var failure: StoreError?
-            for (candidate, name) in zip(held, names) {
+            for (candidate, name) in zip(going, names) {
                 do throws(StoreError) {
                     if try Self.takeAway(layout.blob(candidate.digest), to: layout.trash(name)) { aside.append(name) }
                     gone.append(candidate)

@@ -125,8 +125,9 @@ extension MetadataDatabase {
         let earlier = try Self.size(of: number, in: db)
         try db.cachedStatement(
             sql: """
-                INSERT INTO blob (digest, size, storedAt, lastUsed, broughtBy, leasedUntil, pinned)
-                SELECT ?1, ?2, ?3, ?3, ?4, ifnull(max(parent.leasedUntil), 0), ifnull(max(parent.pinned), 0)
+                INSERT INTO blob (digest, size, storedAt, lastUsed, broughtBy, leasedUntil, pinned, hosted)
+                SELECT ?1, ?2, ?3, ?3, ?4, ifnull(max(parent.leasedUntil), 0), ifnull(max(parent.pinned), 0),
+                    EXISTS (SELECT 1 FROM hosted WHERE hosted.digest = ?1)
                 FROM child JOIN blob AS parent ON parent.digest = child.parent WHERE child.child = ?1
                 ON CONFLICT (digest) DO UPDATE SET size = excluded.size, lastUsed = excluded.lastUsed,
                     broughtBy = CASE WHEN excluded.broughtBy IS NULL THEN NULL ELSE broughtBy END

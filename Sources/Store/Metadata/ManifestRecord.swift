@@ -53,24 +53,37 @@ extension MetadataDatabase {
         try await write { db in
             let earlier = try Self.insert(
                 blob: manifest.digest, size: Int64(manifest.bytes.count), at: usedAt, broughtBy: broughtBy, in: db)
-            let number = try manifest.digest.numberMakingOne(in: db)
-            try db.cachedStatement(
-                sql: "INSERT OR REPLACE INTO manifest (digest, mediaType, isIndex) VALUES (?, ?, ?)"
-            ).execute(arguments: [number, manifest.mediaType.rawValue, manifest.isIndex])
-            let child = try db.cachedStatement(
-                sql: "INSERT OR IGNORE INTO child (parent, child, size) VALUES (?, ?, ?)")
-            for (digest, size) in manifest.linked {
-                try child.execute(arguments: [number, digest.numberMakingOne(in: db), size])
-            }
-            if let subject = manifest.subject {
-                try db.cachedStatement(sql: "INSERT OR REPLACE INTO referrer (digest, subject) VALUES (?, ?)")
-                    .execute(arguments: [number, subject.data])
-            }
+            let number = try Self.write(manifest, in: db)
             try Self.link(
                 manifest.digest, size: Int64(manifest.bytes.count), to: repository, isNamed: false, in: db)
             try Self.passPinDown(from: number, in: db)
             return earlier
         }
+    }
+
+    /// What it is and what it names.
+    ///
+    /// - Parameter keepingEarlier: what was said before of what it is counts.
+    /// - Returns: its digest's number.
+    @discardableResult
+    static func write(_ manifest: NewManifest, keepingEarlier: Bool = false, in db: Database) throws -> Int64 {
+        let number = try manifest.digest.numberMakingOne(in: db)
+        try db.cachedStatement(
+            sql: """
+                INSERT OR \(keepingEarlier ? "IGNORE" : "REPLACE") INTO manifest (digest, mediaType, isIndex)
+                VALUES (?, ?, ?)
+                """
+        ).execute(arguments: [number, manifest.mediaType.rawValue, manifest.isIndex])
+        let child = try db.cachedStatement(
+            sql: "INSERT OR IGNORE INTO child (parent, child, size) VALUES (?, ?, ?)")
+        for (digest, size) in manifest.linked {
+            try child.execute(arguments: [number, digest.numberMakingOne(in: db), size])
+        }
+        if let subject = manifest.subject {
+            try db.cachedStatement(sql: "INSERT OR REPLACE INTO referrer (digest, subject) VALUES (?, ?)")
+                .execute(arguments: [number, subject.data])
+        }
+        return number
     }
 
     func tag(_ tag: Tag, of repository: Repository) async throws(StoreError) -> StoredTag? {

@@ -216,8 +216,10 @@ final class MetadataDatabase: Sendable {
     ///
     /// While it is known not to take anything it fails at once: each try may wait for a second, and there is one
     /// writer. `canBeWritten` finds out when that is over.
+    ///
+    /// - Parameter isDurable: it is on the disk when this returns; else a power cut may take the last of them back.
     func write<Value: Sendable>(
-        _ body: @escaping @Sendable (Database) throws -> Value
+        isDurable: Bool = false, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
         if health.has(.metadata) { throw .database("it cannot be written now") }
         let pool = try current()
@@ -227,6 +229,9 @@ final class MetadataDatabase: Sendable {
                     // Those that came together wait for one failure, not one after the other for each his own.
                     if health.has(.metadata) { throw NotNow() }
                     var value: Value?
+                    if isDurable { try db.execute(sql: "PRAGMA synchronous = FULL") }
+                    // It cannot be refused outside of a transaction.
+                    defer { if isDurable { try? db.execute(sql: "PRAGMA synchronous = NORMAL") } }
                     try db.inTransaction(.immediate) {
                         value = try body(db)
                         return .commit
@@ -261,6 +266,8 @@ final class MetadataDatabase: Sendable {
 
     /// The store's word for a failure, after whoever should know has been told.
     private func failed(_ error: any Error, _ pool: DatabasePool) -> StoreError {
+        // Ours: the transaction was given up, and the database has nothing to do with it.
+        if let own = error as? StoreError { return own }
         let failure = StoreError.database("\(error)")
         // Of one that has been replaced since it says nothing.
         guard self.pool.withLock({ $0 === pool }) else { return failure }

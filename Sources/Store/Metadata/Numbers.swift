@@ -74,6 +74,9 @@ extension MetadataDatabase {
                         AND NOT EXISTS (SELECT 1 FROM tag WHERE tag.digest = digest.id)
                         AND NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.digest = digest.id)
                         AND NOT EXISTS (SELECT 1 FROM referrer WHERE referrer.digest = digest.id)
+                        AND NOT EXISTS (SELECT 1 FROM hosted WHERE hosted.digest = digest.id)
+                        AND NOT EXISTS (SELECT 1 FROM hostedTag WHERE hostedTag.digest = digest.id)
+                        AND id NOT IN (SELECT child FROM unlinkedChild)
                     """, arguments: [place, last])
             return last
         }

@@ -41,7 +41,8 @@ extension MetadataDatabase {
                             AND (EXISTS (SELECT 1 FROM tag JOIN blob ON blob.digest = tag.digest
                                          WHERE tag.repository = repository.id)
                                 OR EXISTS (SELECT 1 FROM link JOIN blob ON blob.digest = link.digest
-                                           WHERE link.repository = repository.id))
+                                           WHERE link.repository = repository.id)
+                                OR EXISTS (SELECT 1 FROM hosted WHERE hosted.repository = repository.id))
                         ORDER BY length(name), name, upstream LIMIT ?
                         """), arguments: [part, max(0, limit)])
             return rows.compactMap { row in

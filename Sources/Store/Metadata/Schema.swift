@@ -17,6 +17,9 @@ enum Schema {
         migrator.registerMigration("4") { db in
             for statement in SchemaOfNumbers.statements { try db.execute(sql: statement) }
         }
+        migrator.registerMigration("5") { db in
+            for statement in SchemaOfHosting.statements { try db.execute(sql: statement) }
+        }
         return migrator
     }
 

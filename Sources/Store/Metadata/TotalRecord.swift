@@ -11,6 +11,8 @@ package struct StoredFigures: Equatable, Sendable {
     package var tags = 0
     /// Bytes.
     package var pinnedBytes: Int64 = 0
+    /// Bytes of what was pushed here.
+    package var hostedBytes: Int64 = 0
 }
 
 extension MetadataDatabase {
@@ -32,16 +34,20 @@ extension MetadataDatabase {
                         """) ?? 0
             let all = try Int.fetchOne(db, sql: "SELECT count(*) FROM blob") ?? 0
             figures.blobs = all - figures.manifests
-            figures.tags = try Int.fetchOne(db, sql: "SELECT count(*) FROM tag") ?? 0
+            figures.tags =
+                try Int.fetchOne(
+                    db, sql: "SELECT (SELECT count(*) FROM tag) + (SELECT count(*) FROM hostedTag)") ?? 0
             figures.pinnedBytes =
                 try Int64.fetchOne(db, sql: "SELECT ifnull(sum(size), 0) FROM blob WHERE pinned = 1") ?? 0
+            figures.hostedBytes =
+                try Int64.fetchOne(db, sql: "SELECT ifnull(sum(size), 0) FROM blob WHERE hosted = 1") ?? 0
             return figures
         }
     }
 
     func totals() throws(StoreError) -> [String: Int64] {
         try readNow { db in
-            let rows = try Row.fetchAll(db, sql: "SELECT name, value FROM total")
+            let rows = try Row.fetchAll(db, sql: "SELECT name, value FROM total WHERE name <> 'hosted.known'")
             return Dictionary(rows.map { ($0[0], $0[1]) }, uniquingKeysWith: { $1 })
         }
     }

@@ -59,7 +59,7 @@ extension MetadataDatabase {
 
     /// What may go. A lease that ends later than one given now would was given by a clock that has been set back
     /// since: void.
-    private static let idle = "pinned = 0 AND (leasedUntil <= ?1 OR leasedUntil > ?2)"
+    private static let idle = "pinned = 0 AND hosted = 0 AND (leasedUntil <= ?1 OR leasedUntil > ?2)"
 
     /// The least recently used, up to `limit` of them, that nothing holds.
     ///
@@ -134,7 +134,7 @@ extension MetadataDatabase {
     /// The latest use that is remembered; Unix time in milliseconds.
     func latestUse() -> Int64 {
         let latest = try? readNow { db in
-            try Int64.fetchOne(db, sql: "SELECT max(lastUsed) FROM blob WHERE pinned = 0")
+            try Int64.fetchOne(db, sql: "SELECT max(lastUsed) FROM blob WHERE pinned = 0 AND hosted = 0")
         }
         return latest.flatMap { $0 } ?? 0
     }
@@ -174,7 +174,7 @@ extension MetadataDatabase {
             ["[\(numbers.map(String.init).joined(separator: ","))]"])
         try run("INSERT INTO temp.goingManifest SELECT digest FROM manifest WHERE digest IN temp.going")
         for place in ["blob.digest", "link.digest"] { try delete(place, of: "going") }
-        for place in ["child.parent", "tag.digest", "referrer.digest", "manifest.digest"] {
+        for place in ["child.parent", "tag.digest", "referrer.digest", "unlinkedChild.parent", "manifest.digest"] {
             try delete(place, of: "goingManifest")
         }
 

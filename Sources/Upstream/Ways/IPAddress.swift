@@ -2,7 +2,7 @@
 import Glibc
 
 /// An address without a port and without a zone.
-struct IPAddress: Hashable, Sendable, CustomStringConvertible {
+package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     /// In network order: 4 of IPv4, 16 of IPv6.
     let bytes: [UInt8]
 
@@ -12,7 +12,7 @@ struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     ///
     /// Brackets may surround an IPv6 address and a zone may end it. IPv4 is read in all the forms that resolvers take
     /// for an address ("127.1", "0x7f000001", "2130706433"): what a resolver takes for one must not pass as a name.
-    init?(_ literal: String) {
+    package init?(_ literal: String) {
         if literal.utf8.contains(UInt8(ascii: ":")) {
             var text = literal[...]
             if text.hasPrefix("["), text.hasSuffix("]") { text = text.dropFirst().dropLast() }
@@ -40,7 +40,7 @@ struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// As RFC 5952 and dotted decimals have it, without brackets.
-    var description: String {
+    package var description: String {
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         inet_ntop(bytes.count == 4 ? AF_INET : AF_INET6, bytes, &text, socklen_t(text.count))
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -48,13 +48,13 @@ struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// All addresses that begin with the same bits: RFC 4632 §3.1, RFC 4291 §2.3.
-struct AddressBlock: Hashable, Sendable {
+package struct AddressBlock: Hashable, Sendable {
     private let start: IPAddress
     /// How many bits are the same.
     private let length: Int
 
     /// Nil unless the text is an address, "/" and a count of bits that the address has.
-    init?(_ text: String) {
+    package init?(_ text: String) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, let start = IPAddress(String(parts[0])), let length = Int(parts[1]),
             (0...start.bytes.count * 8).contains(length)
@@ -63,7 +63,7 @@ struct AddressBlock: Hashable, Sendable {
         self.length = length
     }
 
-    func contains(_ address: IPAddress) -> Bool {
+    package func contains(_ address: IPAddress) -> Bool {
         guard address.bytes.count == start.bytes.count else { return false }
         return (0..<length).allSatisfy { bit in
             (address.bytes[bit / 8] ^ start.bytes[bit / 8]) & (0x80 >> (bit % 8)) == 0

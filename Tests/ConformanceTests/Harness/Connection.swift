@@ -115,8 +115,10 @@ final class Connection: Sendable {
         try send(raw: text + "\r\n")
     }
 
-    func send(raw text: String) throws {
-        var rest = Array(text.utf8)[...]
+    func send(raw text: String) throws { try send(bytes: Array(text.utf8)) }
+
+    func send(bytes: [UInt8]) throws {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let sent = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             guard sent > 0 else { throw HarnessError("cannot send: \(String(cString: strerror(errno)))") }

@@ -59,7 +59,7 @@ struct ContainerdDaemon: Sendable {
         if !digests.isEmpty { _ = try await bench.run("ctr", content + ["rm"] + digests) }
     }
 
-    private func ctr(_ arguments: String...) async throws {
+    func ctr(_ arguments: String...) async throws {
         try await bench.succeed("ctr", ["-a", socket, "-n", "tests"] + arguments, surroundings: surroundings)
     }
 }
@@ -90,7 +90,9 @@ struct DockerDaemon: Sendable {
         return daemon
     }
 
-    func docker(_ arguments: String...) async throws -> (status: Int32, output: String) {
+    func docker(_ arguments: String...) async throws -> (status: Int32, output: String) { try await docker(arguments) }
+
+    func docker(_ arguments: [String]) async throws -> (status: Int32, output: String) {
         try await bench.run("docker", ["-H", "unix://\(socket)"] + arguments)
     }
 
