@@ -66,4 +66,4 @@ install_quietly() {
 }
 
 # What the build links with, and what SwiftPM and libcurl need at work.
-build_packages=(libcurl4-openssl-dev libsqlite3-dev libssl-dev pkg-config git ca-certificates)
+build_packages=(libcurl4-openssl-dev libsqlite3-dev libssl-dev libcrypt-dev pkg-config git ca-certificates)

@@ -57,13 +57,14 @@ package final class HTTPServer: Service {
         let tables = try await makeTables(configuration, isForLogin: false)
         let loginTables = loginAddresses.isEmpty ? [] : try await makeTables(configuration, isForLogin: true)
         do {
-            for (address, named) in zip(wanted, addresses) {
-                let bound = try await listen(on: address, named, tables)
-                state.withLock { $0.addresses.append(bound) }
-            }
+            // Who is answered on any of the others finds these too.
             for (address, named) in zip(wanted.dropFirst(addresses.count), loginAddresses) {
                 let bound = try await listen(on: address, named, loginTables)
                 state.withLock { $0.loginAddresses.append(bound) }
+            }
+            for (address, named) in zip(wanted, addresses) {
+                let bound = try await listen(on: address, named, tables)
+                state.withLock { $0.addresses.append(bound) }
             }
         } catch {
             await closeListeners()

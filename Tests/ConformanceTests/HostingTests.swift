@@ -55,6 +55,29 @@ extension Conformance {
             }
         }
 
+        @Test func `a client that is killed in the middle leaves nothing that can be seen`() async throws {
+            try await withHosting { scene in
+                let bytes = [UInt8](repeating: 5, count: 400_000)
+                let digest = Digest.of(bytes)
+                let upload = "/v2/acme/open/app/blobs/uploads/?digest=\(digest)"
+                let manifest = "/v2/acme/open/app/manifests/v1"
+                for (method, path) in [("POST", upload), ("PUT", manifest)] {
+                    try await blocking {
+                        let connection = try Connection(port: scene.mirror.port)
+                        try connection.send(method, path, ["Content-Length": "\(bytes.count)"])
+                        try connection.send(bytes: Array(bytes.prefix(300_000)))
+                    }
+                }
+                try await eventually(within: .seconds(10), "nothing of it is left") {
+                    try FileManager.default.contentsOfDirectory(atPath: "\(scene.mirror.data)/uploads").isEmpty
+                }
+                #expect(try await scene.mirror.get("/v2/acme/open/app/blobs/\(digest)").status == 404)
+                #expect(try await scene.mirror.get(manifest).status == 404)
+                #expect(try await scene.mirror.get("/v2/acme/open/app/tags/list").status == 404)
+                #expect(try await push("POST", upload, port: scene.mirror.port, body: bytes).status == 201)
+            }
+        }
+
         @Test func `fifty pushes at once stay within their memory`() async throws {
             try await withHosting { scene in
                 // One buffer for all: this process shall not be the one that needs the memory.

@@ -87,6 +87,18 @@ import Testing
         }
     }
 
+    @Test func `what was pushed since it was chosen to be evicted is found in time`() async throws {
+        try await scene.life { store in
+            let cached = [try await store.put([1]), try await store.put([2])]
+            scene.clock.turn(by: .seconds(3600))
+            let chosen = try await store.database.leastRecentlyUsed(10, at: scene.clock.now, lease: .zero)
+            #expect(Set(chosen.map(\.digest)) == Set(cached))
+            try await store.push([2], to: acme)
+            let pushed = try await store.database.hosted(among: chosen)
+            #expect(chosen.filter { pushed.contains($0.number) }.map(\.digest) == [cached[1]])
+        }
+    }
+
     @Test func `what is deleted is gone at once though it was just read, and from the disk`() async throws {
         try await scene.life { store in
             let layer = try await store.push(seeded(1, 5000), to: acme)

@@ -13,7 +13,7 @@ package struct CollectDocument: Codable, Equatable, Sendable {
     /// Abandoned.
     package let uploads: Int
 
-    package init(_ collected: Collected) { 
+    package init(_ collected: Collected) {
         (manifests, blobs, uploads) = (collected.manifests, collected.blobs, collected.uploads)
     }
 }

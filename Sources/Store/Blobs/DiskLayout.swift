@@ -5,6 +5,7 @@
 //     ├── ingest/<id>                               being written, or unfinished with a row; never served by name
 //     ├── uploads/<id>                              being pushed; emptied at start
 //     ├── hosted/<name>/_{links,manifests,tags}/…   what was pushed here (Hosted/HostedTree.swift)
+//     ├── hosted/_damaged/<digest>                  what was pushed and is not what it is called; kept, never served
 //     ├── trash/<id>                                renamed away, being unlinked; emptied at start
 //     ├── quarantine/<hex>.<id>                     bytes that did not match their digest; bounded
 //     ├── metadata.sqlite (-wal, -shm)              what the blobs are called and when that was learnt
