@@ -116,34 +116,30 @@ extension MetadataDatabase {
         }
     }
 
-    func hostedTags(
-        naming digest: Digest, in name: RepositoryName
-    ) async throws(StoreError) -> [Tag] {
-        try await read { db in
-            guard let id = try Repository(hosted: name).id(in: db), let number = try digest.number(in: db)
-            else { return [] }
-            return try String.fetchAll(
-                db, sql: "SELECT tag FROM hostedTag WHERE digest = ? AND repository = ?", arguments: [number, id]
-            ).compactMap { Tag($0) }
-        }
+    func hostedTags(naming digest: Digest, in name: RepositoryName) async throws(StoreError) -> [Tag] {
+        try await hostedTags(
+            about: digest, in: name, "SELECT tag FROM hostedTag WHERE repository = ?1 AND digest = ?2")
     }
 
-    func hostedTags(
-        needing digest: Digest, in name: RepositoryName
+    func hostedTags(needing digest: Digest, in name: RepositoryName) async throws(StoreError) -> [Tag] {
+        try await hostedTags(
+            about: digest, in: name,
+            """
+            WITH RECURSIVE needing (digest) AS (
+                SELECT ?2 UNION SELECT child.parent FROM needing JOIN child ON child.child = needing.digest
+                JOIN hosted ON hosted.repository = ?1 AND hosted.isManifest = 1 AND hosted.digest = child.parent)
+            SELECT tag FROM hostedTag WHERE repository = ?1 AND digest IN (SELECT digest FROM needing)
+            """)
+    }
+
+    /// - Parameter sql: asks for tags; `?1` is the repository's number, `?2` the digest's.
+    private func hostedTags(
+        about digest: Digest, in name: RepositoryName, _ sql: String
     ) async throws(StoreError) -> [Tag] {
         try await read { db in
             guard let id = try Repository(hosted: name).id(in: db), let number = try digest.number(in: db)
             else { return [] }
-            return try String.fetchAll(
-                db,
-                sql: """
-                    WITH RECURSIVE needing (digest) AS (
-                        SELECT ?2 UNION SELECT child.parent FROM needing JOIN child ON child.child = needing.digest
-                        JOIN hosted ON hosted.repository = ?1 AND hosted.isManifest = 1
-                            AND hosted.digest = child.parent)
-                    SELECT tag FROM hostedTag WHERE repository = ?1 AND digest IN (SELECT digest FROM needing)
-                    """, arguments: [id, number]
-            ).compactMap { Tag($0) }
+            return try String.fetchAll(db, sql: sql, arguments: [id, number]).compactMap { Tag($0) }
         }
     }
 
