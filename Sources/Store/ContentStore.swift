@@ -55,7 +55,7 @@ package final class ContentStore: Sendable {
         var ledger = Ledger(limit: 0, minFree: 0, lowWatermark: 1)
         ledger.committed = committed
         ledger.bound(by: configuration, onDiskOf: layout.root)
-        let capacity = Capacity(ledger, root: layout.root)
+        let capacity = Capacity(ledger, root: layout.root) { [database] in database.life }
         self.capacity = capacity
         quarantine = Quarantine(layout: layout) { capacity.snapshot.limit }
         partials = Partials(layout: layout, database: database, capacity: capacity, logger: logger)
@@ -231,10 +231,11 @@ package final class ContentStore: Sendable {
     func remove(_ digest: Digest) async throws(StoreError) -> Bool {
         let (name, aside) = (layout.blob(digest), layout.trash(nextID()))
         hot.drop(digest)
+        let life = database.life
         let size = try await database.size(of: digest)
         try await DiskQueue.run { () throws(StoreError) in _ = rename(name, aside) }
         try await database.forget(digest)
-        if let size { capacity.change { $0.committed = max(0, $0.committed - onDisk(size)) } }
+        if let size { capacity.forget(onDisk(size), in: life) }
         try await DiskQueue.run { () throws(StoreError) in _ = unlink(aside) }
         await partials.drop(digest)
         return size != nil
@@ -253,22 +254,21 @@ package final class ContentStore: Sendable {
     // MARK: Inside a turn
 
     private func publish(
-        _ writer: IngestWriter, size: Int64, record: () async throws(StoreError) -> Int64?
+        _ writer: IngestWriter, size: Int64, record: () async throws(StoreError) -> CountedRow
     ) async throws(StoreError) {
-        let earlier = try await publish(writer.digest, of: { writer.takeIngest() }, record: record)
-        writer.commitReservation(size, inPlaceOf: earlier)
+        let row = try await publish(writer.digest, of: { writer.takeIngest() }, record: record)
+        writer.commitReservation(size, as: row)
     }
 
     /// Gives the file its name and its row. What the room it took counts for is known when its row is written: a file
     /// alone may have been left by a crash and counted by nobody. Without a row it goes again: it would be counted by
     /// nobody and never be evicted.
     ///
-    /// - Parameter record: writes the row, and answers the bytes of the one it takes the place of.
-    /// - Returns: those.
+    /// - Returns: the row that `record` has written.
     func publish(
         _ digest: Digest, of takeIngest: @escaping @Sendable () -> Ingest?,
-        record: () async throws(StoreError) -> Int64?
-    ) async throws(StoreError) -> Int64? {
+        record: () async throws(StoreError) -> CountedRow
+    ) async throws(StoreError) -> CountedRow {
         let (name, directory) = (layout.blob(digest), layout.blobDirectory(digest))
         let parent = "\(layout.blobs)/\(digest.algorithm.name)"
         let isInPlaceOfAnother = try await DiskQueue.run { () throws(StoreError) in
@@ -277,9 +277,9 @@ package final class ContentStore: Sendable {
             try ingest.publish(as: name, in: directory, under: parent, inPlaceOfAnother: isThere)
             return isThere
         }
-        let earlier: Int64?
+        let row: CountedRow
         do throws(StoreError) {
-            earlier = try await record()
+            row = try await record()
         } catch {
             // Where a file was before, with a row that cannot be seen now, there is one as good now.
             if !isInPlaceOfAnother { try await DiskQueue.run { () throws(StoreError) in _ = unlink(name) } }
@@ -287,7 +287,7 @@ package final class ContentStore: Sendable {
         }
         // Kept of another transfer of the same: its row has just gone.
         await partials.drop(digest)
-        return earlier
+        return row
     }
 
     /// What was pushed here exists nowhere else: its file is not taken to the quarantine, which is bounded.
@@ -324,12 +324,11 @@ package final class ContentStore: Sendable {
         hot.drop(digest)
         let isGone = if kind == .missing { true } else { await putAside(digest, kind) }
         do throws(StoreError) {
+            let life = database.life
             let counted = onDisk(try await database.forgetContent(of: digest) ?? 0)
-            capacity.change {
-                $0.committed = max(0, $0.committed - counted)
-                // It takes its room all the same, until the disk lets it go.
-                if !isGone { $0.unknown += counted }
-            }
+            capacity.forget(counted, in: life)
+            // It takes its room all the same, until the disk lets it go.
+            if !isGone { capacity.change { $0.unknown += counted } }
             if !isGone { health.mustReconcile.store(true, ordering: .relaxed) }
         } catch {
             // The store says what is amiss with the database. The row is met again by who asks next.

@@ -116,9 +116,9 @@ extension ContentStore {
                 }
                 return measureOverhead()
             }
-            let earlier = try await database.insert(
+            let row = try await database.insert(
                 blob: digest, size: file.size, at: uses.stamp(now()), linkedTo: [], broughtBy: Self.nobody)
-            capacity.change { $0.committed += onDisk(file.size) - onDisk(earlier ?? 0) }
+            capacity.commit(file.size, as: row)
             await partials.drop(digest)
             logger.info("adopted a file without a row", metadata: ["digest": "\(digest)"])
         }

@@ -1,5 +1,6 @@
 // The arithmetic of room, as tables, and promises that are kept or given back.
 
+import Synchronization
 import Testing
 
 @testable import Store
@@ -52,7 +53,7 @@ import Testing
 
 @Suite("Reservation") struct ReservationTests {
     private func capacity(_ limit: Int64) -> Capacity {
-        Capacity(Ledger(limit: limit, minFree: 0, lowWatermark: 0.9), root: "/tmp")
+        Capacity(Ledger(limit: limit, minFree: 0, lowWatermark: 0.9), root: "/tmp") { 0 }
     }
 
     @Test func `what was promised is given back with the last reference`() throws {
@@ -68,7 +69,7 @@ import Testing
         let capacity = capacity(1 << 20)
         do {
             let reservation = try #require(capacity.reserve(5000))
-            reservation.commit(4000, inPlaceOf: nil)
+            reservation.commit(4000, as: CountedRow(earlier: nil, life: 0))
             #expect(capacity.snapshot.reserved == 0)
             #expect(capacity.snapshot.committed == 4096)
             reservation.giveBack()
@@ -79,10 +80,25 @@ import Testing
 
     @Test func `content that takes its own place counts once`() throws {
         let capacity = capacity(1 << 20)
-        try #require(capacity.reserve(5000)).commit(5000, inPlaceOf: nil)
-        try #require(capacity.reserve(5000)).commit(5000, inPlaceOf: 5000)
+        try #require(capacity.reserve(5000)).commit(5000, as: CountedRow(earlier: nil, life: 0))
+        try #require(capacity.reserve(5000)).commit(5000, as: CountedRow(earlier: 5000, life: 0))
         #expect(capacity.snapshot.committed == 8192)
         #expect(capacity.snapshot.reserved == 0)
+    }
+
+    @Test func `a row that went with its database counts for nothing, and what it promised is free`() throws {
+        let lives = Mutex(0)
+        let capacity = Capacity(Ledger(limit: 1 << 20, minFree: 0, lowWatermark: 0.9), root: "/tmp") {
+            lives.withLock { $0 }
+        }
+        try #require(capacity.reserve(9000)).commit(9000, as: CountedRow(earlier: nil, life: 0))
+        let reservation = try #require(capacity.reserve(5000))
+        lives.withLock { $0 = 1 }
+        reservation.commit(5000, as: CountedRow(earlier: nil, life: 0))
+        capacity.forget(4096, in: 0)
+        #expect(capacity.snapshot.used == 12_288)
+        capacity.forget(4096, in: 1)
+        #expect(capacity.snapshot.used == 8192)
     }
 
     @Test func `it grows in steps to cover what comes, or says that there is no room`() throws {
@@ -96,7 +112,7 @@ import Testing
             try reservation.cover(2 * Reservation.step + 1)
         }
         #expect(capacity.snapshot.reserved == 16 << 20)
-        reservation.commit(10 << 20, inPlaceOf: nil)
+        reservation.commit(10 << 20, as: CountedRow(earlier: nil, life: 0))
         #expect(capacity.snapshot.used == 10 << 20)
     }
 
@@ -131,7 +147,7 @@ import Testing
         reservation.takeOver(partial: 8192)
         #expect(capacity.snapshot.partial == 0)
         #expect(capacity.snapshot.reserved == 3 * 4096)
-        reservation.commit(3 * 4096, inPlaceOf: nil)
+        reservation.commit(3 * 4096, as: CountedRow(earlier: nil, life: 0))
         #expect(capacity.snapshot.used == 3 * 4096)
     }
 

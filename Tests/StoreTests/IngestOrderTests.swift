@@ -13,7 +13,7 @@ import Testing
 
     init() throws {
         directory = try TemporaryDirectory()
-        capacity = Capacity(Ledger(limit: 4 << 30, minFree: 0, lowWatermark: 0.9), root: directory.path)
+        capacity = Capacity(Ledger(limit: 4 << 30, minFree: 0, lowWatermark: 0.9), root: directory.path) { 0 }
     }
 
     private func writer(_ digest: Digest, announced: Int64?) throws -> IngestWriter {

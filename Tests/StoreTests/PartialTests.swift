@@ -69,7 +69,7 @@ import Testing
         let path = scene.layout.ingest("left")
         #expect(FileManager.default.createFile(atPath: path, contents: nil))
         truncate(path, Int(size))
-        let capacity = Capacity(Ledger(limit: 2 << 30, minFree: 0, lowWatermark: 0.9), root: scene.root)
+        let capacity = Capacity(Ledger(limit: 2 << 30, minFree: 0, lowWatermark: 0.9), root: scene.root) { 0 }
         let extents = Extents(upTo: size / 2)
         let ingest = try Ingest.reopen(path, extents: extents, size: size)
         let writer = try IngestWriter(

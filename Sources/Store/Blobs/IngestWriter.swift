@@ -150,8 +150,8 @@ package final class IngestWriter: Sendable {
         writing.withLock { _ in state.withLock(body) }
     }
 
-    /// The promised room is a blob's now; `earlier`: bytes of the same digest that counted already.
-    func commitReservation(_ size: Int64, inPlaceOf earlier: Int64?) { reservation.commit(size, inPlaceOf: earlier) }
+    /// The promised room is a blob's now.
+    func commitReservation(_ size: Int64, as row: CountedRow) { reservation.commit(size, as: row) }
 
     /// The file has gone another way: nothing is promised any more, however long followers keep this.
     func giveBackReservation() { reservation.giveBack() }

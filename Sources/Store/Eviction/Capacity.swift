@@ -44,10 +44,13 @@ package struct Ledger: Equatable, Sendable {
 package final class Capacity: Sendable {
     private let ledger: Mutex<Ledger>
     private let root: String
+    private let life: @Sendable () -> Int
 
-    init(_ ledger: Ledger, root: String) {
+    /// - Parameter life: the database's (`MetadataDatabase.life`), whose rows say what is committed.
+    init(_ ledger: Ledger, root: String, life: @escaping @Sendable () -> Int) {
         self.ledger = Mutex(ledger)
         self.root = root
+        self.life = life
     }
 
     package var snapshot: Ledger { ledger.withLock { $0 } }
@@ -69,12 +72,41 @@ package final class Capacity: Sendable {
 
     func change(_ body: (inout Ledger) -> Void) { ledger.withLock { body(&$0) } }
 
+    /// `size` bytes have a row. One that went with its database counts for nothing: either what was committed becomes
+    /// unknown after this (`ContentStore.lostRows`), or the file, which had its name before its row, is found by the
+    /// reconciling that follows, and counted there.
+    ///
+    /// - Parameter promised: what was reserved for it, and is no longer.
+    func commit(_ size: Int64, as row: CountedRow, promised: Int64 = 0) {
+        change { ledger in
+            ledger.reserved -= promised
+            guard life() == row.life else { return }
+            ledger.committed += onDisk(size) - onDisk(row.earlier ?? 0)
+        }
+    }
+
+    /// Rows of `size` bytes, read and taken away in this life of the database, are gone.
+    func forget(_ size: Int64, in life: Int) {
+        change { ledger in
+            guard life == self.life() else { return }
+            ledger.committed = max(0, ledger.committed - size)
+        }
+    }
+
     static func fileSystem(of path: String) -> (total: Int64, free: Int64) {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { return (.max / 2, .max / 2) }
         let block = Int64(status.f_frsize)
         return (Int64(status.f_blocks) * block, Int64(status.f_bavail) * block)
     }
+}
+
+/// A row that makes bytes count.
+struct CountedRow: Sendable {
+    /// Bytes of the row of the same digest that it took the place of, and that counted already.
+    let earlier: Int64?
+    /// The database's that has it.
+    let life: Int
 }
 
 /// Bytes of capacity promised to one ingest; given back when it ends without one, at the latest with the last
@@ -136,14 +168,9 @@ package final class Reservation: Sendable {
         }
     }
 
-    /// The promise is kept: `size` bytes are a blob now, in the place of `earlier` bytes of the same digest that
-    /// counted already.
-    func commit(_ size: Int64, inPlaceOf earlier: Int64?) {
-        let kept = takeHeld()
-        capacity.change {
-            $0.reserved -= kept
-            $0.committed += onDisk(size) - onDisk(earlier ?? 0)
-        }
+    /// The promise is kept: `size` bytes are a blob now.
+    func commit(_ size: Int64, as row: CountedRow) {
+        capacity.commit(size, as: row, promised: takeHeld())
     }
 
     /// The bytes were not needed: whoever still reads the file holds no room by that.

@@ -190,8 +190,8 @@ actor Evictor {
             try await database.forget(gone, chosenIn: life)
         }
         let freed = gone.reduce(0) { $0 + onDisk($1.size) }
-        // Not below nothing: the rows may have been lost meanwhile, and what was committed counts as unknown then.
-        capacity.change { $0.committed = max(0, $0.committed - freed) }
+        // Where the rows were lost meanwhile, what was committed counts as unknown.
+        capacity.forget(freed, in: life)
         return (Int64(gone.count), freed)
     }
 

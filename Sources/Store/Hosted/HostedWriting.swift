@@ -93,13 +93,13 @@ extension ContentStore {
         let size = upload.size
         try await told { () async throws(StoreError) in
             try await gate.turn(digest) { () async throws(StoreError) in
-                let earlier = try await publish(digest, of: { upload.takeIngest() }) { () async throws(StoreError) in
+                let row = try await publish(digest, of: { upload.takeIngest() }) { () async throws(StoreError) in
                     try await link(digest, to: name) { () async throws(StoreError) in
                         try await database.host(
                             blob: digest, size: size, in: name, at: uses.stamp(now()), within: quotas)
                     }
                 }
-                upload.reservation.commit(size, inPlaceOf: earlier)
+                upload.reservation.commit(size, as: row)
             }
         }
     }
@@ -132,8 +132,8 @@ extension ContentStore {
 
     /// The file that says so, then the row; without the row the file goes again.
     private func link(
-        _ digest: Digest, to name: RepositoryName, record: () async throws(StoreError) -> Int64?
-    ) async throws(StoreError) -> Int64? {
+        _ digest: Digest, to name: RepositoryName, record: () async throws(StoreError) -> CountedRow
+    ) async throws(StoreError) -> CountedRow {
         let isNew = try await DiskQueue.run { [tree] () throws(StoreError) in try tree.addLink(digest, to: name) }
         do throws(StoreError) {
             return try await record()
@@ -157,14 +157,14 @@ extension ContentStore {
         let size = upload.size
         try await told { () async throws(StoreError) in
             try await gate.turn(manifest.digest) { () async throws(StoreError) in
-                let earlier = try await publish(manifest.digest, of: { upload.takeIngest() }) {
+                let row = try await publish(manifest.digest, of: { upload.takeIngest() }) {
                     () async throws(StoreError) in
                     try await tell(pushed, in: name, tags: tags) { () async throws(StoreError) in
                         try await database.host(
                             pushed, in: name, tags: tags, at: uses.stamp(now()), within: quotas)
                     }
                 }
-                upload.reservation.commit(size, inPlaceOf: earlier)
+                upload.reservation.commit(size, as: row)
                 // It may have had another type here before.
                 hot.drop(manifest.digest)
             }
@@ -188,8 +188,8 @@ extension ContentStore {
     /// The files that say so, then the rows; without the rows the files say again what they said.
     private func tell(
         _ pushed: HostedManifest, in name: RepositoryName, tags: [Tag],
-        record: () async throws(StoreError) -> Int64?
-    ) async throws(StoreError) -> Int64? {
+        record: () async throws(StoreError) -> CountedRow
+    ) async throws(StoreError) -> CountedRow {
         let (digest, type) = (pushed.digest, pushed.mediaType)
         let before = try await DiskQueue.run { [tree] () throws(StoreError) -> Before in
             var before = Before(digest: digest, name: name, type: try tree.manifest(digest, in: name))

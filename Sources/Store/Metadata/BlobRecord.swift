@@ -77,12 +77,10 @@ extension MetadataDatabase {
     }
 
     /// Records a stored blob, linked to `repositories`. What its parents are, leased or pinned, it is too.
-    ///
-    /// - Returns: bytes of the row it takes the place of, if there was one.
     func insert(
         blob digest: Digest, size: Int64, at now: Int64, linkedTo repositories: [Repository], broughtBy: String?
-    ) async throws(StoreError) -> Int64? {
-        try await write { db in
+    ) async throws(StoreError) -> CountedRow {
+        try await count { db in
             let earlier = try Self.insert(blob: digest, size: size, at: now, broughtBy: broughtBy, in: db)
             for repository in repositories {
                 try Self.link(digest, size: size, to: repository, isNamed: false, in: db)

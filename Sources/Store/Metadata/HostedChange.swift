@@ -29,11 +29,10 @@ extension MetadataDatabase {
     /// The repository has the blob, whose file is published.
     ///
     /// - Parameter size: of the file, in bytes; nil: it was here before.
-    /// - Returns: bytes of the row it takes the place of, if there was one.
     func host(
         blob digest: Digest, size: Int64?, in name: RepositoryName, at now: Int64, within quotas: [HostedQuota]
-    ) async throws(StoreError) -> Int64? {
-        try await write(isDurable: true) { db in
+    ) async throws(StoreError) -> CountedRow {
+        try await count(isDurable: true) { db in
             let known = try digest.number(in: db).flatMap { number in
                 try Int64.fetchOne(db, sql: "SELECT size FROM blob WHERE digest = ?", arguments: [number])
             }
@@ -46,12 +45,10 @@ extension MetadataDatabase {
     }
 
     /// The repository has the manifest, whose file is published, and these tags name it.
-    ///
-    /// - Returns: bytes of the row it takes the place of, if there was one.
     func host(
         _ pushed: HostedManifest, in name: RepositoryName, tags: [Tag], at now: Int64, within quotas: [HostedQuota]
-    ) async throws(StoreError) -> Int64? {
-        try await write(isDurable: true) { db in
+    ) async throws(StoreError) -> CountedRow {
+        try await count(isDurable: true) { db in
             let manifest = pushed.manifest
             let size = Int64(manifest.bytes.count)
             try Self.check(quotas, manifest.digest, size: size, in: name, db)

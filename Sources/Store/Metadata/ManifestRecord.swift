@@ -45,12 +45,10 @@ package struct NewManifest: Sendable {
 
 extension MetadataDatabase {
     /// Records a manifest whose file is published, and its link. If it is pinned, so is what it names.
-    ///
-    /// - Returns: bytes of the row it takes the place of, if there was one.
     func insert(
         manifest: NewManifest, in repository: Repository, usedAt: Int64, broughtBy: String?
-    ) async throws(StoreError) -> Int64? {
-        try await write { db in
+    ) async throws(StoreError) -> CountedRow {
+        try await count { db in
             let earlier = try Self.insert(
                 blob: manifest.digest, size: Int64(manifest.bytes.count), at: usedAt, broughtBy: broughtBy, in: db)
             let number = try Self.write(manifest, in: db)

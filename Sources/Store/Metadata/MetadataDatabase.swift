@@ -12,7 +12,11 @@ import Synchronization
 /// throws `.database` then, and `open` is tried again. One that is damaged is moved aside and begun anew, whenever that
 /// shows: a cache may forget what things were called, it may neither refuse to start nor fail for ever.
 final class MetadataDatabase: Sendable {
-    private let pool = Mutex<DatabasePool?>(nil)
+    private let pool = Mutex<Opened?>(nil)
+    private struct Opened {
+        let pool: DatabasePool
+        let life: Int
+    }
     /// Held by who opens: opening may wait for whoever else has the file, and readers must not.
     private let opening = Mutex<Opening>(Opening())
     private struct Opening {
@@ -59,7 +63,7 @@ final class MetadataDatabase: Sendable {
             do throws(OpeningFailure) {
                 let (opened, committed) = try Self.opened(layout.metadata) { self.setAside($0) }
                 opening = Opening()
-                pool.withLock { $0 = opened }
+                pool.withLock { $0 = Opened(pool: opened, life: life) }
                 return .success(committed)
             } catch {
                 opening.cause = error.cause
@@ -155,7 +159,7 @@ final class MetadataDatabase: Sendable {
 
     func close() {
         // It only fails while it is in use, and then the process is ending anyway.
-        pool.withLock { try? $0.take()?.close() }
+        pool.withLock { try? $0.take()?.pool.close() }
     }
 
     // MARK: Use
@@ -176,7 +180,7 @@ final class MetadataDatabase: Sendable {
     ) async throws(StoreError) -> Value {
         await seats.take()
         defer { seats.leave() }
-        let pool = try current()
+        let pool = try current().pool
         do {
             return try await Task { try await pool.read(body) }.value
         } catch {
@@ -207,7 +211,7 @@ final class MetadataDatabase: Sendable {
     }
 
     private func onWriter(_ body: @escaping @Sendable (Database) throws -> Void) async {
-        guard let pool = pool.withLock({ $0 }) else { return }
+        guard let pool = pool.withLock({ $0?.pool }) else { return }
         // What it is for is tried again by itself.
         _ = try? await Task { try await pool.writeWithoutTransaction(body) }.value
     }
@@ -221,10 +225,27 @@ final class MetadataDatabase: Sendable {
     func write<Value: Sendable>(
         isDurable: Bool = false, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
+        try await written(isDurable: isDurable, body).value
+    }
+
+    /// The same, for a row that makes bytes count.
+    ///
+    /// - Parameter body: answers the bytes of the row that it takes the place of, if there was one.
+    func count(
+        isDurable: Bool = false, _ body: @escaping @Sendable (Database) throws -> Int64?
+    ) async throws(StoreError) -> CountedRow {
+        let (earlier, life) = try await written(isDurable: isDurable, body)
+        return CountedRow(earlier: earlier, life: life)
+    }
+
+    private func written<Value: Sendable>(
+        isDurable: Bool, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(StoreError) -> (value: Value, life: Int) {
         if health.has(.metadata) { throw .database("it cannot be written now") }
-        let pool = try current()
+        let opened = try current()
+        let pool = opened.pool
         do {
-            return try await Task { [health] in
+            let value = try await Task { [health] in
                 try await pool.writeWithoutTransaction { db in
                     // Those that came together wait for one failure, not one after the other for each his own.
                     if health.has(.metadata) { throw NotNow() }
@@ -240,6 +261,7 @@ final class MetadataDatabase: Sendable {
                     return value
                 }
             }.value
+            return (value, opened.life)
         } catch {
             throw failed(error, pool)
         }
@@ -249,19 +271,19 @@ final class MetadataDatabase: Sendable {
 
     /// As `lookUp`; at start also for more, where there is nobody to make wait.
     func readNow<Value: Sendable>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
-        let pool = try current()
+        let pool = try current().pool
         do { return try pool.read(body) } catch { throw failed(error, pool) }
     }
 
     /// As `readNow`; one transaction.
     func writeNow(_ body: (Database) throws -> Void) throws(StoreError) {
-        let pool = try current()
+        let pool = try current().pool
         do { try pool.write(body) } catch { throw failed(error, pool) }
     }
 
-    private func current() throws(StoreError) -> DatabasePool {
-        guard let pool = pool.withLock({ $0 }) else { throw .database("it could not be opened yet") }
-        return pool
+    private func current() throws(StoreError) -> Opened {
+        guard let opened = pool.withLock({ $0 }) else { throw .database("it could not be opened yet") }
+        return opened
     }
 
     /// The store's word for a failure, after whoever should know has been told.
@@ -270,7 +292,7 @@ final class MetadataDatabase: Sendable {
         if let own = error as? StoreError { return own }
         let failure = StoreError.database("\(error)")
         // Of one that has been replaced since it says nothing.
-        guard self.pool.withLock({ $0 === pool }) else { return failure }
+        guard self.pool.withLock({ $0?.pool === pool }) else { return failure }
         health.met(failure)
         if OpeningFailure.isLoss(error) { replace(pool, because: OpeningFailure(error, layout.metadata)) }
         return failure
@@ -279,7 +301,7 @@ final class MetadataDatabase: Sendable {
     /// Once for all who have met the damage: the next finds another pool, or none.
     private func replace(_ damaged: DatabasePool, because failure: OpeningFailure) {
         let isFirst = pool.withLock { pool in
-            guard pool === damaged else { return false }
+            guard pool?.pool === damaged else { return false }
             pool = nil
             setAside(failure)
             return true
@@ -293,7 +315,7 @@ final class MetadataDatabase: Sendable {
 
     /// Tries to write a row. One that was opened on a disk that was read-only stays so: it is opened again.
     func canBeWritten() async -> Bool {
-        guard let pool = pool.withLock({ $0 }) else { return false }
+        guard let pool = pool.withLock({ $0?.pool }) else { return false }
         do {
             try await Task { try await pool.write(Self.trial) }.value
             return true
