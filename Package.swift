@@ -71,6 +71,7 @@ let package = Package(
         .target(
             name: "Frontend",
             dependencies: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough", "Hosting", "CCrypt", httpTypes],
+            resources: [.embedInCode("Glance/openapi.json")],
             swiftSettings: strict),
 
         // Switchboard

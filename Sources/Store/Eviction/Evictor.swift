@@ -102,6 +102,24 @@ actor Evictor {
         }
     }
 
+    /// What a pass would take first if it began now, in that order.
+    func order(_ count: Int) async throws(StoreError) -> [EvictionCandidate] {
+        await noteUses()
+        let unfinished = partials.oldestFirst.prefix(count).map { partial in
+            EvictionCandidate(
+                digest: partial.digest, size: partial.allocated, lastUsed: partial.keptAt, kind: .partial, images: [])
+        }
+        guard unfinished.count < count else { return unfinished }
+        return try await unfinished + database.uses(of: candidates(count - unfinished.count))
+    }
+
+    /// The least recently used that may go.
+    private func candidates(_ count: Int) async throws(StoreError) -> [MetadataDatabase.Candidate] {
+        // Until it is known what was pushed here, any of it might go.
+        guard hosted.isKnown else { return [] }
+        return try await database.leastRecentlyUsed(count, at: now(), lease: lease)
+    }
+
     /// Evicts until `goal` is met or nothing more may go.
     private func evict(until goal: (Ledger, _ free: Int64) -> Int64) async {
         var gone: (blobs: Int64, bytes: Int64) = (0, 0)
@@ -144,9 +162,7 @@ actor Evictor {
         _ count: Int, atLeast bytes: Int64
     ) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
         let life = database.life
-        // Until it is known what was pushed here, any of it might go.
-        guard hosted.isKnown else { return (0, 0) }
-        let candidates = try await database.leastRecentlyUsed(count, at: now(), lease: lease)
+        let candidates = try await candidates(count)
         var promised: Int64 = 0
         let held = candidates.filter { candidate in
             guard promised < bytes, gate.tryEnter(candidate.digest) else { return false }
