@@ -20,9 +20,10 @@ extension Conformance {
             let folder = try TemporaryDirectory()
             let file = try folder.write(Array("\(Self.token)\n".utf8), to: "token")
             try await withStub(others: ["access: {admin-token-file: \"\(file)\"}"]) { (scene: StubScene) async throws in
-                let browser = try await Browser.open(on: scene.bench)
-                try await browser.look(width: 1280)
-                try await body(scene, browser, "http://127.0.0.1:\(scene.mirror.port)/")
+                try await withBrowser(on: scene.bench) { browser in
+                    try await browser.look(width: 1280)
+                    try await body(scene, browser, "http://127.0.0.1:\(scene.mirror.port)/")
+                }
             }
         }
 

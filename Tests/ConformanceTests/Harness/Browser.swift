@@ -2,7 +2,20 @@
 
 import Foundation
 
-/// One browser with one page. Ended with its bench, as every program is.
+/// Lends a browser to `body` and closes it afterwards.
+func withBrowser<Value>(on bench: Bench, _ body: (Browser) async throws -> Value) async throws -> Value {
+    let browser = try await Browser.open(on: bench)
+    do {
+        let value = try await body(browser)
+        await browser.close()
+        return value
+    } catch {
+        await browser.close()
+        throw error
+    }
+}
+
+/// One browser with one page, lent by `withBrowser`.
 /// - Source: W3C WebDriver; of chromedriver's own are the log and `goog/cdp/execute` (Chrome DevTools Protocol).
 final class Browser: Sendable {
     /// Keys as WebDriver names them (§17.4.2).
@@ -10,14 +23,15 @@ final class Browser: Sendable {
 
     private let port: Int
     private let session: String
-    private let bench: Bench
+    /// The browser's own process: chromedriver begins it in a session of its own, so that it would outlive both.
+    private let identifier: Int32
 
-    private init(port: Int, session: String, bench: Bench) {
-        (self.port, self.session, self.bench) = (port, session, bench)
+    private init(port: Int, session: String, identifier: Int32) {
+        (self.port, self.session, self.identifier) = (port, session, identifier)
     }
 
     /// Every name but loopback's leads nowhere: what a page asks elsewhere for cannot be had, and is complained of.
-    static func open(on bench: Bench) async throws -> Browser {
+    fileprivate static func open(on bench: Bench) async throws -> Browser {
         let port = try freePort()
         _ = try bench.start("chromedriver", "chromedriver", ["--port=\(port)", "--allowed-ips=127.0.0.1"])
         let profile = try bench.makeFolder("browser-\(port)")
@@ -40,9 +54,23 @@ final class Browser: Sendable {
             // Nobody listens yet: asked again.
             (try? await order("GET", "/status", nil, port: port))?["ready"] == .bool(true)
         }
-        let session = try await order("POST", "/session", body, port: port)["sessionId"].text
-        guard let session else { throw HarnessError("chromedriver gives no session") }
-        return Browser(port: port, session: "/session/\(session)", bench: bench)
+        let answer = try await order("POST", "/session", body, port: port)
+        guard let session = answer["sessionId"].text,
+            let identifier = answer["capabilities"]["goog:processID"].number.map({ Int32($0) })
+        else { throw HarnessError("chromedriver gives no session") }
+        try Undertaker.shared.get().watch(process: identifier)
+        return Browser(port: port, session: "/session/\(session)", identifier: identifier)
+    }
+
+    /// Closes the window, and with it the browser.
+    fileprivate func close() async {
+        // One that does not close is ended by its pid.
+        _ = try? await Self.order("DELETE", session, nil, port: port)
+        let isGone = { kill(self.identifier, 0) != 0 }
+        if (try? await eventually(within: .seconds(10), "the browser ends", isGone)) == nil {
+            kill(identifier, SIGKILL)
+        }
+        try? Undertaker.shared.get().forget(process: identifier)
     }
 
     // MARK: The protocol
