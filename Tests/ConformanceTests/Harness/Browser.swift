@@ -176,6 +176,7 @@ final class Browser: Sendable {
     /// Writes a picture of the whole page into the folder that `WHARF_SCREENSHOTS` names, if it names one.
     func picture(_ name: String) async throws {
         guard let folder = ProcessInfo.processInfo.environment["WHARF_SCREENSHOTS"] else { return }
+        try await evaluate("window.scrollTo(0, 0)")
         let picture = try await tools("Page.captureScreenshot", ["captureBeyondViewport": true])["data"].text
         guard let data = picture.flatMap({ Data(base64Encoded: $0) }) else { throw HarnessError("no picture") }
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

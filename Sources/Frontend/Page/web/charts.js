@@ -16,13 +16,16 @@ export function roundTicks(highest, most = 4) {
   return ticks;
 }
 
-/// Whole quarters of an hour, or the days at midnight, by the wall clock of whoever looks.
+const minute = 60000;
+
+/// Round times by the wall clock of whoever looks; beyond two days and a half the days, at midnight.
 export function timeTicks(from, to, width) {
-  const hours = (to - from) / 3600000;
   const ticks = [];
-  if (hours <= 2) {
-    const step = (width < 360 ? 20 : 10) * 60000;
-    for (let at = Math.ceil(from / step) * step; at <= to; at += step) ticks.push([at, clock(at)]);
+  const most = Math.max(2, Math.floor((width - edge.left) / 75));
+  if (to - from <= 60 * 60 * minute) {
+    const step = [1, 2, 5, 10, 20, 60, 120, 180, 360, 720].map((minutes) => minutes * minute).find((one) => (to - from) / one <= most) ?? 1440 * minute;
+    const shift = new Date(to).getTimezoneOffset() * minute;
+    for (let at = Math.ceil((from - shift) / step) * step + shift; at <= to; at += step) ticks.push([at, clock(at)]);
     return ticks;
   }
   const date = new Date(from);

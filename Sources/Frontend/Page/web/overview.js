@@ -25,6 +25,8 @@ export function overviewView() {
     if (!stats) return;
     const isUnused = stats.requests.total === 0;
     parts.begin.hidden = !isUnused;
+    // The first figures over time are wanted at once.
+    if (!isUnused && parts.history.element.hidden) parts.history.load();
     parts.history.element.hidden = isUnused;
     parts.transfers.update(stats.in_flight);
     parts.upstreams.update(stats.upstreams);
@@ -143,7 +145,9 @@ function historyPart() {
     const step = answer.step_seconds * 1000;
     const points = answer.points.map((point, index) => ({ at: Date.parse(point.at), isUnderWay: index === answer.points.length - 1 }));
     const to = Math.max(Date.now(), points.length ? points[points.length - 1].at : 0);
-    const common = { points, step, from: to - length, to, span: `${name}, ${each}` };
+    // A mirror that is younger than the span fills the width all the same, from ten steps on.
+    const from = Math.max(to - length, Math.min(points.length ? points[0].at : 0, to - 10 * step));
+    const common = { points, step, from, to, span: `${name}, ${each}` };
     const ratios = answer.points.map(({ requests: r }) => share(r));
     ratioOfAll = share(answer.points.reduce((all, { requests }) => {
       for (const key of Object.keys(requests)) all[key] = (all[key] ?? 0) + requests[key];
@@ -156,7 +160,7 @@ function historyPart() {
     saved.update({ ...common, span: name, values: [running] });
   };
   load();
-  return { element, close() { isClosed = true; clearTimeout(timer); [traffic, ratio, saved].forEach((chart) => chart.close()); } };
+  return { element, load, close() { isClosed = true; clearTimeout(timer); [traffic, ratio, saved].forEach((chart) => chart.close()); } };
 }
 
 /// The share of requests that were answered from here, as /stats has it; null where there were none.
