@@ -71,7 +71,8 @@ let package = Package(
         .target(
             name: "Frontend",
             dependencies: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough", "Hosting", "CCrypt", httpTypes],
-            swiftSettings: strict),
+            // The dashboard is part of the program: there is no folder to lose.
+            resources: [.embedInCode("Page/web")], swiftSettings: strict),
 
         // Switchboard
         .executableTarget(

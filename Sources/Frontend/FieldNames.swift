@@ -19,6 +19,9 @@ extension HTTPField.Name {
     static let secFetchSite = known("Sec-Fetch-Site")
     static let warning = known("Warning")
     static let link = known("Link")
+    static let contentSecurityPolicy = known("Content-Security-Policy")
+    static let contentTypeOptions = known("X-Content-Type-Options")
+    static let referrerPolicy = known("Referrer-Policy")
     static let via = known("Via")
     static let lastEventID = known("Last-Event-ID")
 

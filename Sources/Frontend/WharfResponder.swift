@@ -17,6 +17,7 @@ package struct WharfResponder: Responder {
     private let reload: ReloadHandler
     private let scrub: ScrubHandler
     private let collect: CollectHandler
+    private let page = PageHandler()
     private let access: Access
 
     /// - Parameters:
@@ -76,6 +77,11 @@ package struct WharfResponder: Responder {
             // Clients send the password that they have saved for this address.
             if let refusal = await access.refusal(ofLogin: request, isAsked: false) { return refusal }
             return await search.respond(to: request)
+        case let path where PageHandler.covers(path):
+            guard request.isRead else { return Self.readOnly }
+            // Browsers send the password that they have for this address with every request.
+            if let refusal = await access.refusal(ofLogin: request, isAsked: false) { return refusal }
+            return page.respond(to: request) ?? Self.nothing
         case "/livez", "/readyz", "/stats", "/metrics", "/v1/_ping", "/v1/search": return Self.readOnly
         default: return Self.nothing
         }
