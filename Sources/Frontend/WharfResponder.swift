@@ -18,6 +18,7 @@ package struct WharfResponder: Responder {
     private let scrub: ScrubHandler
     private let collect: CollectHandler
     private let page = PageHandler()
+    private let glance: GlanceResponder
     private let access: Access
 
     /// - Parameters:
@@ -37,7 +38,11 @@ package struct WharfResponder: Responder {
         health = HealthHandler(cache: cache)
         statistics = StatisticsHandler(cache: cache, version: version, uptime: uptime)
         metrics = MetricsHandler(cache: cache, version: version, uptime: uptime)
-        events = EventsHandler(events: cache.events)
+        let feed = StatisticsFeed(clock: cache.clock) { [statistics] in
+            StatisticsFeed.Edition(await statistics.document())
+        }
+        events = EventsHandler(events: cache.events, figures: feed)
+        glance = GlanceResponder(cache: cache)
         self.reload = ReloadHandler(reload: reload)
         scrub = ScrubHandler(cache: cache)
         collect = CollectHandler(repositories: hosted)
@@ -95,6 +100,9 @@ package struct WharfResponder: Responder {
                 .unauthorized, .unauthorized, "this takes the admin token",
                 fields: [.wwwAuthenticate: "Bearer realm=\"wharf\""])
         }
+        // As with the search: a password that is shown must be right.
+        if let refusal = await access.refusal(ofLogin: request, isAsked: false) { return refusal }
+        if let response = await glance.respond(to: request) { return response }
         switch request.path {
         case "/api/v1/events" where request.isRead: return events.respond(to: request)
         case "/api/v1/events": return Self.readOnly
@@ -106,7 +114,7 @@ package struct WharfResponder: Responder {
         }
     }
 
-    private static let readOnly = ErrorMapping.response(
+    static let readOnly = ErrorMapping.response(
         .methodNotAllowed, .unsupported, "only GET and HEAD are served here", fields: [.allow: "GET, HEAD"])
     private static let postOnly = ErrorMapping.response(
         .methodNotAllowed, .unsupported, "only POST is served here", fields: [.allow: "POST"])

@@ -98,6 +98,11 @@ package final class LiveWriter: Sendable {
         }
     }
 
+    /// Whether the client has taken all that was written: for who would rather say something newer later.
+    package var isIdle: Bool {
+        state.withLock { $0.phase == .open && $0.pending.isEmpty && $0.inFlight == 0 }
+    }
+
     /// Ends the body properly, behind what was written before.
     package func end() {
         advance { state in

@@ -59,6 +59,20 @@ package struct Request: Sendable {
 
     /// All values of a query parameter that may stand there several times, in their order.
     package func queryValues(_ name: String) -> [String] { QueryText(query).values(name, .max) }
+
+    /// The names of all query parameters in their order, each as often as it stands there.
+    package var queryNames: [String] { QueryText(query).names }
+
+    /// What is left of the path behind this beginning, percent-decoded once; nil if it does not begin so, has a `/`, a
+    /// NUL or no character in escapes, or does not decode to UTF-8.
+    package func pathRest(behind start: String) -> String? {
+        guard path.utf8.starts(with: start.utf8) else { return nil }
+        let rest = path.utf8.dropFirst(start.utf8.count)
+        guard let text = QueryText.decoded(rest, plusIsSpace: false), !text.utf8.contains(0),
+            text.utf8.count(where: { $0 == UInt8(ascii: "/") }) == rest.count(where: { $0 == UInt8(ascii: "/") })
+        else { return nil }
+        return text
+    }
 }
 
 /// What follows the first `?`.
@@ -68,6 +82,14 @@ struct QueryText {
     init(_ text: String?) { self.text = text }
 
     subscript(name: String) -> String? { values(name, 1).first }
+
+    var names: [String] {
+        let pairs = text?.utf8.split(separator: UInt8(ascii: "&")) ?? []
+        return pairs.map { pair in
+            let name = pair.prefix { $0 != UInt8(ascii: "=") }
+            return Self.decoded(name) ?? String(Substring(name))
+        }
+    }
 
     /// The first `most` of them.
     func values(_ name: String, _ most: Int) -> [String] {
@@ -86,13 +108,13 @@ struct QueryText {
         return values
     }
 
-    private static func decoded(_ text: Substring.UTF8View) -> String? {
+    fileprivate static func decoded(_ text: Substring.UTF8View, plusIsSpace: Bool = true) -> String? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count)
         var rest = text[...]
         while let byte = rest.popFirst() {
             switch byte {
-            case UInt8(ascii: "+"):
+            case UInt8(ascii: "+") where plusIsSpace:
                 bytes.append(UInt8(ascii: " "))
             case UInt8(ascii: "%"):
                 guard let high = rest.popFirst()?.hexValue, let low = rest.popFirst()?.hexValue else { return nil }

@@ -13,6 +13,13 @@ package struct Descriptor: Hashable, Sendable, Codable {
             self.os = os
             self.variant = variant
         }
+
+        /// What an image's configuration says; nil if the bytes are none.
+        /// - Source: image-spec v1.1 "Image Configuration".
+        package init?(configuration bytes: [UInt8]) {
+            guard let platform = JSONText.decode(Platform.self, from: bytes) else { return nil }
+            self = platform
+        }
     }
 
     package var mediaType: MediaType
@@ -59,4 +66,11 @@ package struct Descriptor: Hashable, Sendable, Codable {
 
     /// Whether the registry that holds the naming document is also where these bytes are to be fetched.
     package var isDistributable: Bool { !mediaType.isNondistributable && (urls ?? []).isEmpty }
+}
+
+extension Descriptor.Platform: CustomStringConvertible {
+    /// `linux/arm64/v8`, as clients take it; what somebody made longer than any is cut.
+    package var description: String {
+        ([os, architecture] + (variant.map { [$0] } ?? [])).map { $0.prefix(64) }.joined(separator: "/")
+    }
 }

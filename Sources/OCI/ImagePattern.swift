@@ -35,7 +35,12 @@ package struct ImagePattern: Hashable, Sendable, CustomStringConvertible {
     }
 
     package func matches(_ repository: Repository, tag: String) -> Bool {
-        names(repository.upstream) && name.matches("\(repository.name)") && (self.tag?.matches(tag) ?? true)
+        covers(repository) && (self.tag?.matches(tag) ?? true)
+    }
+
+    /// Whether some of the images may be this repository's.
+    package func covers(_ repository: Repository) -> Bool {
+        names(repository.upstream) && name.matches("\(repository.name)")
     }
 
     /// Whether some of the images may be this registry's.

@@ -20,6 +20,10 @@ package struct Figures: Sendable {
         package let size: Int64?
         package let followers: Int
         package let seconds: Double
+        /// Over the last few seconds.
+        package let bytesPerSecond: Int64
+        /// Those that an upstream has answered on.
+        package let connections: Int
     }
 
     package struct RateLimit: Sendable {
@@ -49,7 +53,6 @@ package struct Figures: Sendable {
 extension PullThroughCache {
     package func figures() async -> Figures {
         let storage = await store.figures()
-        let now = now()
         return Figures(
             storage: Figures.Storage(
                 used: storage.ledger.used, limit: storage.ledger.limit, free: storage.free,
@@ -59,16 +62,23 @@ extension PullThroughCache {
                 quarantined: storage.quarantined, evictedBlobs: storage.evictedBlobs,
                 evictedBytes: storage.evictedBytes),
             totals: statistics.totals,
-            inFlight: inFlight.map { fill in
-                let progress = fill.progress
-                return Figures.Transfer(
-                    digest: fill.digest, repository: fill.source, received: progress.received, size: progress.size,
-                    followers: progress.followers, seconds: Double(max(0, now - fill.startedAt)) / 1000)
-            },
+            inFlight: transfers,
             endpoints: directory.names.flatMap { name in
                 (directory[name]?.registry.figures ?? []).map { Figures.Endpoint($0, of: name) }
             },
             top: statistics.topRepositories(10))
+    }
+
+    /// What is in flight, the oldest first.
+    package var transfers: [Figures.Transfer] {
+        let now = now()
+        return inFlight.map { fill in
+            let progress = fill.progress
+            return Figures.Transfer(
+                digest: fill.digest, repository: fill.source, received: progress.received, size: progress.size,
+                followers: progress.followers, seconds: Double(max(0, now - fill.startedAt)) / 1000,
+                bytesPerSecond: progress.bytesPerSecond, connections: progress.connections)
+        }
     }
 
     /// What is amiss, each in a sentence for people; upstreams never matter.

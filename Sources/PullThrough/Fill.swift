@@ -29,6 +29,17 @@ package final class Fill: Sendable {
         let suspect: @Sendable (Digest, Bool) -> Void
     }
 
+    /// Bytes; the size is nil while nobody knows.
+    package struct Progress: Sendable {
+        package let received: Int64
+        package let size: Int64?
+        package let followers: Int
+        /// Over the last few seconds.
+        package let bytesPerSecond: Int64
+        /// Those that an upstream has answered on.
+        package let connections: Int
+    }
+
     enum Opening: Sendable {
         case shown(IngestWriter)
         /// There is no room, and this fill serves another: begin one's own.
@@ -41,6 +52,8 @@ package final class Fill: Sendable {
         var writer: IngestWriter?
         var connections: [Int: FillConnection] = [:]
         var contributions = Contributions()
+        /// Of what has landed.
+        var rate: RateMeter
         /// Whose upstream has answered for the digest in this fill: they may see it.
         var answered: Set<Repository> = []
         var opening: Result<IngestWriter, PullThroughError>?
@@ -100,7 +113,7 @@ package final class Fill: Sendable {
         isResumed = partial != nil
         var machine = FillState(policy: policy, size: partial?.size ?? size, landed: partial?.extents ?? Extents())
         machine.addSource(endpoints: source.registry.configuration.endpoints.count, isFirst: true)
-        state = Mutex(State(machine: machine, sources: [source]))
+        state = Mutex(State(machine: machine, sources: [source], rate: RateMeter(at: uptime())))
     }
 
     /// Transfers, verifies and commits. Never throws: who follows is told by the opening and by the landing. It leaves
@@ -309,9 +322,17 @@ package final class Fill: Sendable {
     var size: Int64? { state.withLock { $0.machine.size } }
     var confirmedSize: Int64? { state.withLock { $0.machine.witness.isConfirmed ? $0.machine.size : nil } }
 
-    /// A look at the transfer. Bytes.
-    package var progress: (received: Int64, size: Int64?, followers: Int) {
-        state.withLock { ($0.writer?.landing.landed ?? 0, $0.machine.size, $0.machine.followers.count) }
+    /// A look at the transfer.
+    package var progress: Progress {
+        let now = uptime()
+        // Asked outside of the lock: a connection has one of its own.
+        let connections = state.withLock { Array($0.connections.values) }.count { $0.contributor != nil }
+        return state.withLock { state in
+            Progress(
+                received: state.writer?.landing.landed ?? 0, size: state.machine.size,
+                followers: state.machine.followers.count, bytesPerSecond: state.rate.rate(at: now),
+                connections: connections)
+        }
     }
 }
 

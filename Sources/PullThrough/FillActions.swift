@@ -216,8 +216,9 @@ extension Fill {
         let contributor = connection.contributor
         let actions = state.withLock { state in
             let id = connection.ask.id
-            if let next = state.machine.plan[id]?.next, next < offset, let contributor {
-                state.contributions.add(next..<offset, by: contributor)
+            if let next = state.machine.plan[id]?.next, next < offset {
+                state.rate.add(offset - next, at: now)
+                if let contributor { state.contributions.add(next..<offset, by: contributor) }
             }
             let actions = state.machine.landed(id, upTo: offset, at: now)
             if !actions.isEmpty { enter(actions, in: &state, at: now) }

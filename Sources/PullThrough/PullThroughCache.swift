@@ -18,7 +18,8 @@ package final class PullThroughCache: Sendable {
     private let editions = Atomic<Int>(0)
     let uptime: @Sendable () -> Duration
     let now: @Sendable () -> Int64
-    let clock: any Clock<Duration>
+    /// For whoever waits on this cache's behalf.
+    package let clock: any Clock<Duration>
     let logger: Logger
 
     private struct Asked {
@@ -44,6 +45,7 @@ package final class PullThroughCache: Sendable {
     let tagFlights = SingleFlight<TagMemory.Key, Result<Resolution, PullThroughError>>()
     let tagMemory: TagMemory
     let patience: Patience
+    let platforms = PlatformMemory()
     /// What people may want to know as it happens.
     package let events: EventLog
 

@@ -110,6 +110,52 @@ package struct UpstreamDirectory: Sendable {
         return .upstream(try repository(name, of: defaultName, askedAs: defaultName))
     }
 
+    /// What a person means by an image's name, whether it may be pulled or not: an upstream's if its host leads the name,
+    /// else one of this registry's own if it is named like one, else what every client of Docker's would take it for.
+    ///
+    /// - Returns: nil if it is no image's name.
+    package func meaning(of text: String) -> (repository: Repository, reference: Reference)? {
+        guard let typed = TypedName(text) else { return nil }
+        if let slash = typed.name.firstIndex(of: "/") {
+            let upstream = canonical(String(typed.name[..<slash]))
+            if entries[upstream] != nil {
+                return RepositoryName(typed.name[typed.name.index(after: slash)...]).map { name in
+                    (Repository(upstream: upstream, name: official(name, of: upstream)), typed.reference)
+                }
+            }
+        }
+        if let name = RepositoryName(typed.name), isHosted(name) {
+            return (Repository(hosted: name), typed.reference)
+        }
+        return ImageReference(text).map { (Repository(upstream: $0.registry, name: $0.name), typed.reference) }
+    }
+
+    /// An image's name in its parts, the first not looked at.
+    private struct TypedName {
+        let name: Substring
+        /// The digest counts before the tag, and neither means `latest`.
+        let reference: Reference
+
+        init?(_ text: String) {
+            var rest = text[...]
+            var digest: Digest?
+            if let at = rest.lastIndex(of: "@") {
+                guard let named = Digest(rest[rest.index(after: at)...]) else { return nil }
+                digest = named
+                rest = rest[..<at]
+            }
+            var tag = Tag.latest
+            let afterSlash = rest.lastIndex(of: "/").map { rest.index(after: $0) } ?? rest.startIndex
+            if let colon = rest[afterSlash...].firstIndex(of: ":") {
+                guard let named = Tag(rest[rest.index(after: colon)...]) else { return nil }
+                tag = named
+                rest = rest[..<colon]
+            }
+            name = rest
+            reference = digest.map(Reference.digest) ?? .tag(tag)
+        }
+    }
+
     private func repository(
         _ name: RepositoryName, of upstream: String, askedAs host: String
     ) throws(PullThroughError) -> Repository {

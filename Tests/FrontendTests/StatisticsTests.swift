@@ -132,7 +132,8 @@ import Testing
             #expect(flight["size"] as? Int == 300_000)
             #expect(flight["followers"] as? Int == 2)
             #expect(flight["seconds"] as? Double == 3)
-            #expect(flight.count == 7)
+            #expect(flight["connections"] as? Int == 1 && flight["bytes_per_second"] is Int)
+            #expect(flight.count == 9)
             second = nil
             #expect(try await scene.statistics().list("in_flight").first?["followers"] as? Int == 1)
             withExtendedLifetime(first) {}

@@ -11,18 +11,32 @@ import Synchronization
 /// WHATWG HTML, "Server-sent events". What is kept is told first; who was here before says what he has seen.
 struct EventsHandler: Sendable {
     let events: EventLog
+    let figures: StatisticsFeed
     private let texts = EventTexts()
 
-    init(events: EventLog) { self.events = events }
+    init(events: EventLog, figures: StatisticsFeed) {
+        self.events = events
+        self.figures = figures
+    }
 
     /// A comment, which clients skip. Proxies let go of a connection that says nothing for a minute or less.
     private static let heartbeat = LiveBody.Heartbeat(Array(": \n\n".utf8), every: .seconds(15))
 
+    /// With `also=stats` the figures too, each second while they change. Those have no id, so a client that comes again
+    /// says the last event's.
     func respond(to request: Request) -> Response {
+        let also = request.queryValue("also")
+        guard also == nil || also == "stats" else {
+            return ErrorMapping.response(.badRequest, .unsupported, "also may be stats")
+        }
         let seen = Self.lastSeen(request)
-        let body = LiveBody(heartbeat: Self.heartbeat) { [events, texts] writer in
+        let body = LiveBody(heartbeat: Self.heartbeat) { [events, figures, texts] writer in
             let subscription = events.subscribe(after: seen) { writer.write(texts.bytes(of: $0)) }
-            writer.onClose { subscription.cancel() }
+            let listener = also.map { _ in figures.join(writer) }
+            writer.onClose {
+                subscription.cancel()
+                if let listener { figures.leave(listener) }
+            }
         }
         return Response(
             status: .ok, fields: [.contentType: "text/event-stream", .cacheControl: "no-store"], body: .live(body))

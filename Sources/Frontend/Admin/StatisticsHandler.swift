@@ -14,15 +14,21 @@ struct StatisticsHandler: Sendable {
     let uptime: @Sendable () -> Double
 
     func respond() async -> Response {
-        let figures = await cache.figures()
+        Response(
+            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"],
+            body: .bytes(Self.text(of: await document())))
+    }
+
+    func document() async -> StatisticsDocument {
+        StatisticsDocument(await cache.figures(), version: version, uptime: uptime())
+    }
+
+    /// On one line. Every value is a number, a string or a flag: there is nothing in it that cannot be encoded.
+    static func text(of document: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
-        // Every value is a number, a string or a flag: there is nothing in it that cannot be encoded.
-        let bytes = (try? encoder.encode(StatisticsDocument(figures, version: version, uptime: uptime()))) ?? Data()
-        return Response(
-            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: .bytes(Array(bytes)))
+        return (try? encoder.encode(document)).map(Array.init) ?? []
     }
 }
 
@@ -49,6 +55,8 @@ struct StatisticsDocument: Encodable {
         @Nullable var size: Int64?
         let followers: Int
         let seconds: Double
+        let bytesPerSecond: Int64
+        let connections: Int
     }
 
     struct Upstream: Encodable {
@@ -74,7 +82,7 @@ struct StatisticsDocument: Encodable {
     }
 
     let version: String
-    let uptimeSeconds: Double
+    var uptimeSeconds: Double
     let ready = true
     let storage: Storage
     let requests: Requests
@@ -107,11 +115,7 @@ extension StatisticsDocument {
         hitRatio = totals.hitRatio
         byteHitRatio = totals.byteHitRatio
         bytesSaved = totals.bytesSaved
-        inFlight = figures.inFlight.map {
-            Transfer(
-                digest: "\($0.digest)", upstream: $0.repository.upstream, repository: "\($0.repository.name)",
-                received: $0.received, size: $0.size, followers: $0.followers, seconds: $0.seconds)
-        }
+        inFlight = figures.inFlight.map { Transfer($0) }
         upstreams = figures.endpoints.map { endpoint in
             Upstream(
                 name: endpoint.upstream, endpoint: endpoint.url, healthy: endpoint.isHealthy,
@@ -129,16 +133,24 @@ extension StatisticsDocument {
     }
 }
 
+extension StatisticsDocument.Transfer {
+    init(_ transfer: Figures.Transfer) {
+        self.init(
+            digest: "\(transfer.digest)", upstream: transfer.repository.upstream,
+            repository: "\(transfer.repository.name)", received: transfer.received, size: transfer.size,
+            followers: transfer.followers, seconds: transfer.seconds, bytesPerSecond: transfer.bytesPerSecond,
+            connections: transfer.connections)
+    }
+}
+
 /// A value that is written as `null` when there is none, so that the key is always there.
 @propertyWrapper struct Nullable<Value: Encodable>: Encodable {
-    private let value: Value?
+    var wrappedValue: Value?
 
-    init(wrappedValue: Value?) { value = wrappedValue }
-
-    var wrappedValue: Value? { value }
+    init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        try container.encode(value)
+        try container.encode(wrappedValue)
     }
 }

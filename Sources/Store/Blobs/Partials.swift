@@ -86,12 +86,17 @@ final class Partials: Sendable {
         }
     }
 
+    /// In the order in which they go when room is needed.
+    var oldestFirst: [Kept] { kept.withLock { $0.values.sorted(by: Self.isOlder) } }
+
+    private static func isOlder(_ one: Kept, than other: Kept) -> Bool { one.keptAt < other.keptAt }
+
     /// Makes room.
     ///
     /// - Returns: whether there was one to remove.
     func removeOldest() async -> Bool {
         let oldest = kept.withLock { kept in
-            kept.values.min { $0.keptAt < $1.keptAt }.flatMap { kept.removeValue(forKey: $0.digest) }
+            kept.values.min(by: Self.isOlder).flatMap { kept.removeValue(forKey: $0.digest) }
         }
         guard let oldest else { return false }
         logger.info("gave up an unfinished blob to make room", metadata: ["digest": "\(oldest.digest)"])

@@ -102,6 +102,30 @@ actor Evictor {
         }
     }
 
+    /// What a pass would take first if it began now, in that order.
+    func order(_ count: Int) async throws(StoreError) -> [EvictionCandidate] {
+        await noteUses()
+        let unfinished = partials.oldestFirst.prefix(count).map { partial in
+            EvictionCandidate(
+                digest: partial.digest, size: partial.allocated, lastUsed: partial.keptAt, kind: .partial, images: [])
+        }
+        guard unfinished.count < count else { return unfinished }
+        return try await unfinished + database.uses(of: candidates(count - unfinished.count))
+    }
+
+    /// The least recently used that may go. It looks further until the places of all before them are known.
+    private func candidates(_ count: Int) async throws(StoreError) -> [MetadataDatabase.Candidate] {
+        // Until it is known what was pushed here, any of it might go.
+        guard hosted.isKnown else { return [] }
+        var looked = max(count, Self.firstBatch)
+        while true {
+            let order = try await database.leastRecentlyUsed(looked, at: now(), lease: lease)
+            let isAll = order.candidates.count + order.places.count < looked
+            if order.candidates.count >= count || isAll { return Array(order.candidates.prefix(count)) }
+            looked *= 4
+        }
+    }
+
     /// Evicts until `goal` is met or nothing more may go.
     ///
     /// While the rows of one batch go, the next is chosen and its files are put aside: the one is the database's writer's

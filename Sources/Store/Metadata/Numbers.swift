@@ -41,7 +41,8 @@ extension Repository {
     func idMakingOne(in db: Database) throws -> Int64 {
         if let id = try id(in: db) { return id }
         try db.execute(
-            sql: "INSERT INTO repository (upstream, name) VALUES (?, ?)", arguments: [upstream, name.description])
+            sql: "INSERT INTO repository (upstream, name, fullName) VALUES (?, ?, ?)",
+            arguments: [upstream, name.description, description])
         return db.lastInsertedRowID
     }
 }

@@ -28,6 +28,13 @@ extension MetadataDatabase {
         }
     }
 
+    /// Of a repository: whether anything of it is stored.
+    static let hasAnything = """
+        (EXISTS (SELECT 1 FROM tag JOIN blob ON blob.digest = tag.digest WHERE tag.repository = repository.id)
+            OR EXISTS (SELECT 1 FROM link JOIN blob ON blob.digest = link.digest WHERE link.repository = repository.id)
+            OR EXISTS (SELECT 1 FROM hosted WHERE hosted.repository = repository.id))
+        """
+
     /// Repositories with something stored under a tag or a link of theirs, whose name contains the text.
     func repositories(matching text: String, limit: Int) async throws(StoreError) -> [Repository] {
         // Names are lower case by their grammar, and `instr` knows no wildcards.
@@ -37,12 +44,7 @@ extension MetadataDatabase {
                 db.cachedStatement(
                     sql: """
                         SELECT upstream, name FROM repository
-                        WHERE instr(name, ?) > 0
-                            AND (EXISTS (SELECT 1 FROM tag JOIN blob ON blob.digest = tag.digest
-                                         WHERE tag.repository = repository.id)
-                                OR EXISTS (SELECT 1 FROM link JOIN blob ON blob.digest = link.digest
-                                           WHERE link.repository = repository.id)
-                                OR EXISTS (SELECT 1 FROM hosted WHERE hosted.repository = repository.id))
+                        WHERE instr(name, ?) > 0 AND \(Self.hasAnything)
                         ORDER BY length(name), name, upstream LIMIT ?
                         """), arguments: [part, max(0, limit)])
             return rows.compactMap { row in

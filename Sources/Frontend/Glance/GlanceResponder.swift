@@ -1,0 +1,104 @@
+// `GET /api/v1/…`: what there is to look at, for the page and for scripts. What each answer is stands in openapi.json.
+
+import HTTPServer
+import HTTPTypes
+import OCI
+import PullThrough
+
+/// It changes nothing, asks no upstream, and shows whoever may pull what is stored.
+struct GlanceResponder: Sendable {
+    private static let image = "/api/v1/images/"
+    /// What the pages of this program's own answers describe: OpenAPI 3.1.
+    private static let description = PackageResources.openapi_json
+
+    let cache: PullThroughCache
+
+    /// - Returns: nil if nothing of it is at this path.
+    func respond(to request: Request) async -> Response? {
+        let isImage = request.path.utf8.starts(with: Self.image.utf8)
+        let answer: (Request) async throws(GlanceError) -> Response
+        switch request.path {
+        case "/api/v1/repositories": answer = repositories
+        case "/api/v1/images": answer = images
+        case "/api/v1/transfers": answer = transfers
+        case "/api/v1/evictions": answer = evictions
+        case "/api/v1/openapi.json": answer = description
+        case _ where isImage: answer = look
+        default: return nil
+        }
+        guard request.isRead else { return WharfResponder.readOnly }
+        do throws(GlanceError) {
+            return try await answer(request)
+        } catch {
+            return error.response
+        }
+    }
+
+    // MARK: Lists
+
+    private func repositories(_ request: Request) async throws(GlanceError) -> Response {
+        let page = try PageOfNames(request)
+        let list = try await told { () async throws(PullThroughError) in
+            try await cache.repositories(matching: page.search, after: page.last, count: page.count)
+        }
+        return Self.answer(RepositoriesDocument(list))
+    }
+
+    private func images(_ request: Request) async throws(GlanceError) -> Response {
+        let page = try PageOfNames(request)
+        let list = try await told { () async throws(PullThroughError) in
+            try await cache.images(matching: page.search, after: page.last, count: page.count)
+        }
+        return Self.answer(ImagesDocument(list))
+    }
+
+    private func transfers(_ request: Request) async throws(GlanceError) -> Response {
+        try request.knowsOnly([])
+        return Self.answer(TransfersDocument(transfers: cache.transfers.map { StatisticsDocument.Transfer($0) }))
+    }
+
+    private func evictions(_ request: Request) async throws(GlanceError) -> Response {
+        try request.knowsOnly(["n"])
+        let count = try request.count(or: 20)
+        let order = try await told { () async throws(PullThroughError) in try await cache.evictionOrder(count) }
+        return Self.answer(EvictionsDocument(order))
+    }
+
+    // MARK: One
+
+    /// The slashes of the name are those of the path, as in `/v2/`: an escaped one is none.
+    private func look(_ request: Request) async throws(GlanceError) -> Response {
+        try request.knowsOnly([])
+        guard let text = request.pathRest(behind: Self.image), let meaning = cache.directory.meaning(of: text) else {
+            throw .noImage(String(request.path.dropFirst(Self.image.count)))
+        }
+        let look = try await told { () async throws(PullThroughError) in
+            try await cache.look(at: meaning.reference, in: meaning.repository)
+        }
+        guard let look else {
+            throw .unknownImage(ImageText.name(meaning.repository, meaning.reference))
+        }
+        return Self.answer(ImageDocument(look))
+    }
+
+    private func description(_ request: Request) async throws(GlanceError) -> Response {
+        try request.knowsOnly([])
+        return Self.answer(text: Self.description)
+    }
+
+    private static func answer(_ document: some Encodable) -> Response {
+        answer(text: StatisticsHandler.text(of: document))
+    }
+
+    private static func answer(text: [UInt8]) -> Response {
+        Response(
+            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"], body: .bytes(text))
+    }
+}
+
+/// The cache's failure in this room's words.
+private func told<Value: Sendable>(
+    _ work: () async throws(PullThroughError) -> Value
+) async throws(GlanceError) -> Value {
+    do throws(PullThroughError) { return try await work() } catch { throw .failed(error) }
+}
