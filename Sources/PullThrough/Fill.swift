@@ -309,6 +309,8 @@ package final class Fill: Sendable {
     var size: Int64? { state.withLock { $0.machine.size } }
     var confirmedSize: Int64? { state.withLock { $0.machine.witness.isConfirmed ? $0.machine.size : nil } }
 
+    var isPassing: Bool { state.withLock { $0.machine.isPassing } }
+
     /// A look at the transfer. Bytes.
     package var progress: (received: Int64, size: Int64?, followers: Int) {
         state.withLock { ($0.writer?.landing.landed ?? 0, $0.machine.size, $0.machine.followers.count) }

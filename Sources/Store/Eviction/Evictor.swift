@@ -88,6 +88,20 @@ actor Evictor {
         await pass.value
     }
 
+    /// Makes room because somebody says so, until no more than `size` bytes are used or nothing more may go. Leases are
+    /// no obstacle; pins and what was pushed here are.
+    ///
+    /// - Returns: what went in this pass, in blobs and bytes on disk.
+    func evict(to size: Int64) async -> (blobs: Int64, bytes: Int64) {
+        let previous = last
+        let pass = Task {
+            await previous?.value
+            return await evict(mindingLeases: false) { ledger, _ in ledger.used - size }
+        }
+        last = Task { _ = await pass.value }
+        return await pass.value
+    }
+
     /// Whether evicting all that may go would be enough: nothing goes for what then does not fit all the same.
     func canMakeRoom(for size: Int64) async -> Bool {
         guard size <= capacity.snapshot.limit else { return false }
@@ -103,7 +117,10 @@ actor Evictor {
     }
 
     /// Evicts until `goal` is met or nothing more may go.
-    private func evict(until goal: (Ledger, _ free: Int64) -> Int64) async {
+    @discardableResult
+    private func evict(
+        mindingLeases: Bool = true, until goal: (Ledger, _ free: Int64) -> Int64
+    ) async -> (blobs: Int64, bytes: Int64) {
         var gone: (blobs: Int64, bytes: Int64) = (0, 0)
         var batch = Self.firstBatch
         // What is forgotten takes less of the log than its file gave back, and it is emptied at the end.
@@ -115,7 +132,7 @@ actor Evictor {
                 let excess = goal(capacity.snapshot, capacity.free)
                 guard excess > 0 else { break }
                 if await partials.removeOldest() { continue }
-                let went = try await evict(batch, atLeast: excess)
+                let went = try await evict(batch, atLeast: excess, mindingLeases)
                 guard went.blobs > 0 else { break }
                 batch = Self.batch
                 gone = (gone.blobs + went.blobs, gone.bytes + went.bytes)
@@ -125,9 +142,10 @@ actor Evictor {
             logger.debug("eviction failed", metadata: ["error": "\(error)"])
         }
         await database.truncateLog()
-        guard gone.blobs > 0 else { return }
+        guard gone.blobs > 0 else { return gone }
         evicted = (evicted.blobs + gone.blobs, evicted.bytes + gone.bytes)
         logger.info("evicted", metadata: ["blobs": "\(gone.blobs)", "bytes": "\(gone.bytes)"])
+        return gone
     }
 
     /// On a full disk they cannot be written down, and making room matters more than who was used last.
@@ -141,12 +159,14 @@ actor Evictor {
 
     /// One batch: gates by try, files out of sight, rows away in one transaction, gates open, files unlinked.
     private func evict(
-        _ count: Int, atLeast bytes: Int64
+        _ count: Int, atLeast bytes: Int64, _ mindsLeases: Bool
     ) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
         let life = database.life
         // Until it is known what was pushed here, any of it might go.
         guard hosted.isKnown else { return (0, 0) }
-        let candidates = try await database.leastRecentlyUsed(count, at: now(), lease: lease)
+        // At the end of time every lease has ended.
+        let (time, lease) = mindsLeases ? (now(), lease) : (.max, .zero)
+        let candidates = try await database.leastRecentlyUsed(count, at: time, lease: lease)
         var promised: Int64 = 0
         let held = candidates.filter { candidate in
             guard promised < bytes, gate.tryEnter(candidate.digest) else { return false }
