@@ -19,6 +19,7 @@ package struct WharfResponder: Responder {
     private let collect: CollectHandler
     private let page = PageHandler()
     private let glance: GlanceResponder
+    private let actions: ActionsResponder
     private let access: Access
 
     /// - Parameters:
@@ -46,6 +47,7 @@ package struct WharfResponder: Responder {
         self.reload = ReloadHandler(reload: reload)
         scrub = ScrubHandler(cache: cache)
         collect = CollectHandler(repositories: hosted)
+        actions = ActionsResponder(cache: cache, hosted: hosted)
     }
 
     package func ready(_ request: Request) -> Response? {
@@ -60,7 +62,7 @@ package struct WharfResponder: Responder {
     }
 
     package func takesBody(_ request: Request) -> Bool {
-        request.path.utf8.starts(with: "/v2/".utf8) && registry.takesBody(request)
+        request.path.utf8.starts(with: "/v2/".utf8) ? registry.takesBody(request) : actions.takesBody(request)
     }
 
     package func respond(to request: Request) async -> Response {
@@ -110,7 +112,7 @@ package struct WharfResponder: Responder {
         case "/api/v1/scrub" where request.method == .post: return scrub.respond(to: request)
         case "/api/v1/gc" where request.method == .post: return await collect.respond()
         case "/api/v1/reload", "/api/v1/scrub", "/api/v1/gc": return Self.postOnly
-        default: return Self.nothing
+        default: return await actions.respond(to: request) ?? Self.nothing
         }
     }
 

@@ -322,6 +322,8 @@ package final class Fill: Sendable {
     var size: Int64? { state.withLock { $0.machine.size } }
     var confirmedSize: Int64? { state.withLock { $0.machine.witness.isConfirmed ? $0.machine.size : nil } }
 
+    var isPassing: Bool { state.withLock { $0.machine.isPassing } }
+
     /// A look at the transfer.
     package var progress: Progress {
         let now = uptime()

@@ -22,6 +22,7 @@ package final class ContentStore: Sendable {
     let evictor: Evictor
     let partials: Partials
     let quarantine: Quarantine
+    let pins = Pins()
     let settings: StoreSettings
     let now: @Sendable () -> Int64
     let logger: Logger
@@ -67,6 +68,8 @@ package final class ContentStore: Sendable {
             evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
         uses.start(after: database.latestUse())
         measureOverhead()
+        // Before anything is evicted; of a database that is away now they are read with the first upkeep.
+        pins.set((try? database.pins()) ?? [])
         // One that cannot be had now says nothing.
         hosted.set((try? database.isHostedKnown()) ?? false || tree.isEmpty)
         database.onLoss { [weak self] in self?.lostRows() }
@@ -198,7 +201,7 @@ package final class ContentStore: Sendable {
         // Whether or not it can be written: what was known of it holds no more.
         defer { hot.drop(tag, of: repository) }
         let before = try await database.set(tag, of: repository, to: digest, at: now())
-        if before != digest, configuration.isPinned(repository, tag.description) { try await applyPins() }
+        if before != digest, isPinned(repository, tag.description) { try await applyPins() }
         return before
     }
 
@@ -211,7 +214,7 @@ package final class ContentStore: Sendable {
     ) async throws(StoreError) -> Bool {
         defer { hot.drop(tag, of: repository) }
         let isForgotten = try await database.forget(tag, of: repository, ifNaming: digest)
-        if isForgotten, configuration.isPinned(repository, tag.description) { try await applyPins() }
+        if isForgotten, isPinned(repository, tag.description) { try await applyPins() }
         return isForgotten
     }
 

@@ -120,8 +120,6 @@ extension ContentStore {
     /// The totals of earlier runs, as far as the database is to be had.
     package func totals() -> [String: Int64] { (try? database.totals()) ?? [:] }
 
-    package func applyPins() async throws(StoreError) { try await database.pin(configuration.isPinned) }
-
     /// The names under which the store's own totals are kept.
     static let evictedBlobs = "evicted.blobs", evictedBytes = "evicted.bytes"
 

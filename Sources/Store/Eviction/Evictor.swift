@@ -88,6 +88,20 @@ actor Evictor {
         await pass.value
     }
 
+    /// Makes room because somebody says so, until no more than `size` bytes are used or nothing more may go. Leases are
+    /// no obstacle; pins and what was pushed here are.
+    ///
+    /// - Returns: what went in this pass, in blobs and bytes on disk.
+    func evict(to size: Int64) async -> (blobs: Int64, bytes: Int64) {
+        let previous = last
+        let pass = Task {
+            await previous?.value
+            return await evict(mindingLeases: false) { ledger, _ in ledger.used - size }
+        }
+        last = Task { _ = await pass.value }
+        return await pass.value
+    }
+
     /// Whether evicting all that may go would be enough: nothing goes for what then does not fit all the same.
     func canMakeRoom(for size: Int64) async -> Bool {
         guard size <= capacity.snapshot.limit else { return false }
@@ -130,7 +144,10 @@ actor Evictor {
     ///
     /// While the rows of one batch go, the next is chosen and its files are put aside: the one is the database's writer's
     /// work, the other a reader's and the file system's.
-    private func evict(until goal: (Ledger, _ free: Int64) -> Int64) async {
+    @discardableResult
+    private func evict(
+        mindingLeases: Bool = true, until goal: (Ledger, _ free: Int64) -> Int64
+    ) async -> (blobs: Int64, bytes: Int64) {
         var gone: (blobs: Int64, bytes: Int64) = (0, 0)
         var batch = Self.firstBatch
         var leaving: Leaving?
@@ -143,7 +160,9 @@ actor Evictor {
                 // What is on its way out is not counted as gone yet; its files may be.
                 let excess = goal(capacity.snapshot, capacity.free) - (leaving?.bytes ?? 0)
                 if excess > 0, await partials.removeOldest() { continue }
-                let next = excess > 0 ? try await takeOut(batch, atLeast: excess, behind: leaving) : nil
+                let next =
+                    excess > 0
+                    ? try await takeOut(batch, atLeast: excess, mindingLeases, behind: leaving) : nil
                 guard next != nil || leaving != nil else { break }
                 let before = leaving
                 leaving = next
@@ -159,9 +178,10 @@ actor Evictor {
             if let leaving { try? await finish(leaving) }
         }
         await database.truncateLog()
-        guard gone.blobs > 0 else { return }
+        guard gone.blobs > 0 else { return gone }
         evicted = (evicted.blobs + gone.blobs, evicted.bytes + gone.bytes)
         logger.info("evicted", metadata: ["blobs": "\(gone.blobs)", "bytes": "\(gone.bytes)"])
+        return gone
     }
 
     /// On a full disk they cannot be written down, and making room matters more than who was used last.
@@ -188,12 +208,14 @@ actor Evictor {
     /// - Parameter before: whose rows may still be seen, and whose gates are held: so nobody is taken twice.
     /// - Returns: nil if there is nobody to take, and nothing to write down.
     private func takeOut(
-        _ count: Int, atLeast bytes: Int64, behind before: Leaving?
+        _ count: Int, atLeast bytes: Int64, _ mindsLeases: Bool, behind before: Leaving?
     ) async throws(StoreError) -> Leaving? {
         let life = database.life
         // Until it is known what was pushed here, any of it might go.
         guard hosted.isKnown else { return nil }
-        let order = try await database.leastRecentlyUsed(count + (before?.rows.count ?? 0), at: now(), lease: lease)
+        // At the end of time every lease has ended.
+        let (time, lease) = mindsLeases ? (now(), lease) : (.max, .zero)
+        let order = try await database.leastRecentlyUsed(count + (before?.rows.count ?? 0), at: time, lease: lease)
         var promised: Int64 = 0
         let held = order.candidates.filter { candidate in
             guard promised < bytes, gate.tryEnter(candidate.digest) else { return false }

@@ -202,31 +202,13 @@ extension MetadataDatabase {
         if pinned == 1 { try pinAll(under: manifest, in: db) }
     }
 
-    private static func pinAll(under root: Int64, in db: Database) throws {
+    static func pinAll(under root: Int64, in db: Database) throws {
         try db.execute(
             sql: """
                 WITH RECURSIVE held (digest) AS (
                     SELECT ? UNION SELECT child.child FROM child JOIN held ON held.digest = child.parent)
                 UPDATE blob SET pinned = 1 WHERE digest IN (SELECT digest FROM held)
                 """, arguments: [root])
-    }
-
-    /// Pins what every tag in `isPinned` names, down to the layers, and nothing else.
-    func pin(_ isPinned: @escaping @Sendable (Repository, String) -> Bool) async throws(StoreError) {
-        try await write { db in
-            let rows = try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT upstream, name, tag, digest FROM tag JOIN repository ON repository.id = tag.repository
-                    """)
-            let roots: [Int64] = rows.compactMap { row in
-                guard let name = RepositoryName(row[1] as String) else { return nil }
-                let repository = Repository(upstream: row[0], name: name)
-                return isPinned(repository, row[2]) ? row[3] : nil
-            }
-            try db.execute(sql: "UPDATE blob SET pinned = 0 WHERE pinned = 1")
-            for root in roots { try Self.pinAll(under: root, in: db) }
-        }
     }
 }
 
