@@ -20,6 +20,7 @@ extension HTTPField.Name {
     static let warning = known("Warning")
     static let link = known("Link")
     static let via = known("Via")
+    static let serverTiming = known(ServerTiming.fieldName)
     static let lastEventID = known("Last-Event-ID")
 
     /// The names above are tokens, so there is always a name.

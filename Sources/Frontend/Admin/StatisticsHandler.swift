@@ -9,20 +9,32 @@ import PullThrough
 
 struct StatisticsHandler: Sendable {
     let cache: PullThroughCache
+    let access: Access
     let version: String
+    let vitals: Vitals
     /// Seconds since the start.
     let uptime: @Sendable () -> Double
 
     func respond() async -> Response {
-        let figures = await cache.figures()
+        Response(
+            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"],
+            body: .bytes(Self.text(of: await document())))
+    }
+
+    func document() async -> StatisticsDocument {
+        var document = StatisticsDocument(await cache.figures(), version: version, uptime: uptime())
+        document.startedAt = EventText.instant(vitals.startedAt)
+        document.hostedPush = access.letsSomebodyPush
+        document.loginListen = vitals.loginListen()
+        return document
+    }
+
+    /// On one line. Every value is a number, a string or a flag: there is nothing in it that cannot be encoded.
+    static func text(of document: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
-        // Every value is a number, a string or a flag: there is nothing in it that cannot be encoded.
-        let bytes = (try? encoder.encode(StatisticsDocument(figures, version: version, uptime: uptime()))) ?? Data()
-        return Response(
-            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: .bytes(Array(bytes)))
+        return (try? encoder.encode(document)).map(Array.init) ?? []
     }
 }
 
@@ -63,6 +75,9 @@ struct StatisticsDocument: Encodable {
         let healthy: Bool
         let breaker: String
         let spent: Bool
+        @Nullable var spentUntilAt: String?
+        /// The same for all: the configuration says so.
+        let offline: Bool
         let requests, errors, bytes: Int64
         @Nullable var lastError: String?
         @Nullable var rateLimit: RateLimit?
@@ -75,7 +90,12 @@ struct StatisticsDocument: Encodable {
 
     let version: String
     let uptimeSeconds: Double
+    var startedAt = ""
     let ready = true
+    let offline: Bool
+    /// Whether anybody may push here, and where people log in.
+    var hostedPush = false
+    @Nullable var loginListen: String?
     let storage: Storage
     let requests: Requests
     let bytes: Bytes
@@ -90,6 +110,7 @@ extension StatisticsDocument {
     init(_ figures: Figures, version: String, uptime: Double) {
         self.version = version
         uptimeSeconds = uptime
+        offline = figures.isOffline
         let stored = figures.storage
         storage = Storage(
             bytes: stored.used, maxBytes: stored.limit, freeBytes: stored.free, blobs: stored.blobs,
@@ -116,6 +137,7 @@ extension StatisticsDocument {
             Upstream(
                 name: endpoint.upstream, endpoint: endpoint.url, healthy: endpoint.isHealthy,
                 breaker: endpoint.breaker, spent: endpoint.isSpent,
+                spentUntilAt: endpoint.spentUntil.map(EventText.instant), offline: figures.isOffline,
                 requests: endpoint.requests, errors: endpoint.errors, bytes: endpoint.bytes,
                 lastError: endpoint.lastError,
                 rateLimit: endpoint.rateLimit.map {
@@ -124,21 +146,19 @@ extension StatisticsDocument {
                 })
         }
         topRepositories = figures.top.map {
-            Use(name: "\($0.repository)", requests: $0.use.requests, bytes: $0.use.bytes)
+            Use(name: $0.repository, requests: $0.use.requests, bytes: $0.use.bytes)
         }
     }
 }
 
 /// A value that is written as `null` when there is none, so that the key is always there.
 @propertyWrapper struct Nullable<Value: Encodable>: Encodable {
-    private let value: Value?
+    var wrappedValue: Value?
 
-    init(wrappedValue: Value?) { value = wrappedValue }
-
-    var wrappedValue: Value? { value }
+    init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        try container.encode(value)
+        try container.encode(wrappedValue)
     }
 }
