@@ -23,6 +23,7 @@ extension HTTPField.Name {
     static let contentTypeOptions = known("X-Content-Type-Options")
     static let referrerPolicy = known("Referrer-Policy")
     static let via = known("Via")
+    static let serverTiming = known(ServerTiming.fieldName)
     static let lastEventID = known("Last-Event-ID")
 
     /// The names above are tokens, so there is always a name.

@@ -19,6 +19,7 @@ package final class ContentStore: Sendable {
     /// What is asked for again and again, in memory.
     package let hot = HotSet()
     let uses = UseRecorder()
+    let history: History
     let evictor: Evictor
     let partials: Partials
     let quarantine: Quarantine
@@ -29,6 +30,8 @@ package final class ContentStore: Sendable {
     private let lock: DirectoryLock
     private let startedAt: Int64
     private let serial = Atomic<Int64>(0)
+    /// Times that bytes did not match their digest and were put aside, since the start.
+    let quarantines = Atomic<Int64>(0)
     let isReconciling = Atomic<Bool>(false)
     let spotChecks = Mutex(SpotChecks())
 
@@ -62,6 +65,7 @@ package final class ContentStore: Sendable {
         partials = Partials(layout: layout, database: database, capacity: capacity, logger: logger)
         partials.recover(at: startedAt)
         let totals = (try? database.totals()) ?? [:]
+        history = History(totals)
         evictor = Evictor(
             layout: layout, database: database, gate: gate, hot: hot, capacity: capacity, uses: uses,
             partials: partials, health: health, settings: settings, hosted: hosted,
@@ -150,6 +154,7 @@ package final class ContentStore: Sendable {
         if writer.window != nil { return await discard(writer) }
         guard let ingest = writer.takeIngest() else { return }
         do throws(StoreError) {
+            quarantines.add(1, ordering: .relaxed)
             try quarantine.take(ingest, digest: writer.digest, id: nextID(), size: writer.landing.landed)
         } catch {
             logger.warning("could not quarantine", metadata: ["digest": "\(writer.digest)", "error": "\(error)"])
@@ -325,6 +330,7 @@ package final class ContentStore: Sendable {
     func drop(_ digest: Digest, _ kind: ScrubFinding.Kind) async {
         logger.warning("a stored file is \(kind.rawValue): forgotten", metadata: ["digest": "\(digest)"])
         hot.drop(digest)
+        if kind == .damaged { quarantines.add(1, ordering: .relaxed) }
         let isGone = if kind == .missing { true } else { await putAside(digest, kind) }
         do throws(StoreError) {
             let life = database.life
