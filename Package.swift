@@ -71,8 +71,8 @@ let package = Package(
         .target(
             name: "Frontend",
             dependencies: ["OCI", "HTTPSemantics", "HTTPServer", "PullThrough", "Hosting", "CCrypt", httpTypes],
-            resources: [.embedInCode("Glance/openapi.json")],
-            swiftSettings: strict),
+            // The dashboard and what describes the API are part of the program: there is no folder to lose.
+            resources: [.embedInCode("Glance/openapi.json"), .embedInCode("Page/web")], swiftSettings: strict),
 
         // Switchboard
         .executableTarget(

@@ -19,7 +19,11 @@ extension HTTPField.Name {
     static let secFetchSite = known("Sec-Fetch-Site")
     static let warning = known("Warning")
     static let link = known("Link")
+    static let contentSecurityPolicy = known("Content-Security-Policy")
+    static let contentTypeOptions = known("X-Content-Type-Options")
+    static let referrerPolicy = known("Referrer-Policy")
     static let via = known("Via")
+    static let serverTiming = known(ServerTiming.fieldName)
     static let lastEventID = known("Last-Event-ID")
 
     /// The names above are tokens, so there is always a name.

@@ -9,11 +9,13 @@ package protocol AccessLog: AnyObject, Sendable {
     func write(_ record: AccessRecord)
 }
 
-/// What became of a request. Nothing of it but its method, path, `ns` and `User-Agent` ever gets here: no token, no
-/// query.
+/// What became of a request. Nothing of it but its method, path, `ns`, `User-Agent` and what it calls itself ever gets
+/// here: no token, no query.
 package struct AccessRecord: Sendable {
     /// The keys in the order of a line. A response's own pairs follow, then `ended`.
-    package static let keys = ["method", "path", "status", "bytes", "ms", "client", "agent", "cache", "id"]
+    package static let keys = [
+        "method", "path", "status", "bytes", "ms", "client", "agent", "cache", "request_id",
+    ]
     /// What the line's message is.
     package static let message = "request"
 
@@ -42,7 +44,10 @@ package struct AccessRecord: Sendable {
     package var path: String { request.head.loggedPath }
     package var client: String { request.peer }
     package var agent: String { request.head.agent }
+    /// What the client calls it; else it is `run` and `id`, with `-` between.
+    package var givenID: String? { request.head.givenID }
     package var id: UInt64 { request.id }
+    package static var run: String { RequestID.run }
     /// Of the event loop that says so.
     package var lane: Int { request.lane }
 

@@ -281,7 +281,7 @@ final class Connection: ChannelDuplexHandler {
         output.live?.stop()
         output = Output()
         current = nil
-        exchange.end(ending, log: table.log)
+        exchange.end(ending, log: table.log, times: table.times)
     }
 
     /// Nothing is asked: what was put off meanwhile happens now, and the clock is set.

@@ -30,6 +30,9 @@ final class ConnectionLimits: Sendable {
     /// Admitted, and still there.
     var open: Int { counts.withLock { $0.open } }
 
+    /// The most there may be.
+    var total: Int { counts.withLock { $0.total } }
+
     /// Who is in stays in.
     func set(total: Int, perAddress: Int) {
         counts.withLock { ($0.total, $0.perAddress) = (total, perAddress) }

@@ -24,6 +24,7 @@ final class ConnectionTable {
     let responder: any Responder
     let limits: ConnectionLimits
     let log: (any AccessLog)?
+    let times: RequestTimes
     let logger: Logger
     let waker: Waker
     /// Among the event loops.
@@ -40,7 +41,8 @@ final class ConnectionTable {
     init(
         loop: any EventLoop, lane: Int = 0, position: (index: Int, count: Int), isForOwner: Bool = false,
         isForLogin: Bool = false, configuration: ServerConfiguration, responder: any Responder,
-        limits: ConnectionLimits, log: (any AccessLog)?, logger: Logger, now: @escaping @Sendable () -> Int64
+        limits: ConnectionLimits, log: (any AccessLog)?, times: RequestTimes = RequestTimes(), logger: Logger,
+        now: @escaping @Sendable () -> Int64
     ) {
         self.loop = loop
         outbox = Outbox(loop: loop)
@@ -50,6 +52,7 @@ final class ConnectionTable {
         self.responder = responder
         self.limits = limits
         self.log = log
+        self.times = times
         self.logger = logger
         self.now = now
         timeouts = Timeouts(configuration)

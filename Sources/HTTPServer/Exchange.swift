@@ -15,6 +15,10 @@ final class Exchange {
     private(set) var logged: [(key: String, value: String)] = []
     private(set) var sent: Int64 = 0
     private var observer: (any ResponseObserver)?
+    private var series = 0
+    /// When it was decided upon, where that is not one with its end: memory's small answers cost one look at the clock.
+    private var answeredAt: NIODeadline?
+    private var isEndless = false
     private var hasEnded = false
 
     init(_ arrival: Arrival) {
@@ -29,6 +33,12 @@ final class Exchange {
         cacheStatus = response.cacheStatus
         logged = response.logged
         observer = response.observer
+        series = response.series
+        switch response.body {
+        case .empty, .bytes: if task != nil { answeredAt = .now() }
+        case .file: answeredAt = .now()
+        case .live: (answeredAt, isEndless) = (.now(), true)
+        }
         self.isLast = isLast
         task = nil
     }
@@ -40,7 +50,7 @@ final class Exchange {
     }
 
     /// Once; later calls change nothing.
-    func end(_ ending: ResponseEnding, log: (any AccessLog)?) {
+    func end(_ ending: ResponseEnding, log: (any AccessLog)?, times: RequestTimes) {
         guard !hasEnded else { return }
         hasEnded = true
         task?.cancel()
@@ -49,6 +59,11 @@ final class Exchange {
         observer?.ended(ending)
         // What it holds is not needed any longer, and this may be.
         observer = nil
-        if let log, log.isOn { log.write(AccessRecord(self, ending, at: .now())) }
+        let now = NIODeadline.now()
+        if isAnswered {
+            let (whole, firstByte) = (now - arrival.began, (answeredAt ?? now) - arrival.began)
+            times.count(series, whole: isEndless ? nil : whole, firstByte: firstByte)
+        }
+        if let log, log.isOn { log.write(AccessRecord(self, ending, at: now)) }
     }
 }

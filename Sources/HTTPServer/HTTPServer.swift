@@ -13,6 +13,7 @@ package final class HTTPServer: Service {
         var listeners: [any Channel] = []
         var adminSocket: String?
         var tables: [NIOLoopBound<ConnectionTable>] = []
+        var times: [RequestTimes] = []
         var addresses: [BoundAddress] = []
         var loginAddresses: [BoundAddress] = []
     }
@@ -115,6 +116,13 @@ package final class HTTPServer: Service {
     /// Client connections that are open, those beside the admin socket.
     package var openConnections: Int { limits.open }
 
+    package var figures: ServerFigures {
+        var figures = ServerFigures()
+        (figures.connections, figures.mostConnections) = (limits.open, limits.total)
+        for times in state.withLock({ $0.times }) { times.add(to: &figures) }
+        return figures
+    }
+
     /// Takes up other limits and timeouts; addresses and socket stay. Connections and what is on its way to them are
     /// not touched.
     package func reconfigure(_ configuration: ServerConfiguration) {
@@ -203,13 +211,15 @@ package final class HTTPServer: Service {
         _ configuration: ServerConfiguration
     ) async throws -> NIOLoopBound<ConnectionTable> {
         let loops = Array(group.makeIterator()).count
+        let times = RequestTimes()
+        state.withLock { $0.times.append(times) }
         return try await loop.submit { [responder, log, logger, now] in
             // Numbers of requests differ though their lanes be the same.
             let index = place.map { isForLogin ? loops + 1 + $0 : $0 } ?? loops
             let table = ConnectionTable(
                 loop: loop, lane: place ?? loops, position: (index, 2 * loops + 1), isForOwner: place == nil,
                 isForLogin: isForLogin, configuration: configuration, responder: responder, limits: limits, log: log,
-                logger: logger, now: now)
+                times: times, logger: logger, now: now)
             return NIOLoopBound(table, eventLoop: loop)
         }.get()
     }

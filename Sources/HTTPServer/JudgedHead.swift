@@ -20,6 +20,10 @@ final class JudgedHead: Sendable {
     /// As the access log has them: the path with the one parameter that changes what is asked for.
     let loggedPath: String
     let agent: String
+    /// What the client calls the request, if it does: `RequestID`.
+    let givenID: String?
+    /// Whether the client asks how long the parts of the answer take.
+    let asksForTiming: Bool
     /// See `Request.finding`.
     let finding = Mutex<(any AnyObject & Sendable)?>(nil)
 
@@ -39,7 +43,11 @@ final class JudgedHead: Sendable {
         self.refusal = refusal
         loggedPath = QueryText(query)["ns"].map { "\(path)?ns=\($0)" } ?? path
         agent = fields[.userAgent] ?? "-"
+        givenID = RequestID.given(fields)
+        asksForTiming = Self.serverTiming.map { fields.contains($0) } ?? false
     }
+
+    private static let serverTiming = HTTPField.Name("Server-Timing")
 
     /// One that could not be read, or not be taken.
     convenience init(refusal: Refusal) {

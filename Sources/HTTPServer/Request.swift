@@ -6,7 +6,7 @@ package struct Request: Sendable {
     let head: JudgedHead
     /// The client's IP address; an IPv4 one in dotted form also on an IPv6 listener.
     package let peer: String
-    /// Unique in this process; the `id` of the access log.
+    /// Unique in this process: what the access log calls it, with `RequestID.run`, where the client has no name for it.
     package let id: UInt64
     /// Which of the event loops it came on, counted from 0: for state that each of them has for itself.
     package let lane: Int
@@ -43,6 +43,8 @@ package struct Request: Sendable {
     /// What follows the first `?`, undecoded; `nil` if there is none.
     package var query: String? { head.query }
     package var fields: RequestFields { head.fields }
+    /// Whether it has a field `Server-Timing`: the client wants to know how long the parts of the answer take.
+    package var asksForTiming: Bool { head.asksForTiming }
 
     /// The responder's own, about a request with exactly this head: whoever sends the same later may find it here. It
     /// may be forgotten at any time.

@@ -14,6 +14,8 @@ package struct Response: Sendable {
     let age: Int64?
     /// Further keys for the access line, in this order.
     package var logged: [(key: String, value: String)]
+    /// With which others its times are counted: 0...15, whatever the responder means by it.
+    package var series = 0
 
     package init(
         status: HTTPResponse.Status, fields: HTTPFields = [:], body: ResponseBody = .empty,

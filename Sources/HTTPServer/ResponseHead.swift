@@ -58,6 +58,8 @@ struct ResponseHead {
     let isHEAD: Bool
     let isHTTP10: Bool
     let isLast: Bool
+    /// Told to the client: what it called the request, or what the log calls one that went wrong.
+    var requestID: String?
 
     /// Written here and not by NIO's encoder: the fields go into the buffer as they are, with no list of strings
     /// between, and a small body follows its head in the same buffer and the same `write(2)`.
@@ -72,6 +74,7 @@ struct ResponseHead {
             if !hasDate { Self.write("Date: ", date, into: &buffer) }
             writeFraming(into: &buffer, announced: length)
         }
+        if let requestID { Self.write("X-Request-Id: ", requestID, into: &buffer) }
         if isLast {
             buffer.writeStaticString("Connection: close\r\n")
         } else if isHTTP10 {

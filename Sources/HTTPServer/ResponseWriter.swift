@@ -18,7 +18,9 @@ extension Connection {
         let request = exchange.arrival.head
         let head = ResponseHead(
             response: response, framing: framing, isHEAD: request.method == .head, isHTTP10: request.isHTTP10,
-            isLast: exchange.isLast)
+            isLast: exchange.isLast,
+            requestID: request.givenID
+                ?? (response.status.code >= 400 ? RequestID.made(exchange.arrival.request.id) : nil))
         switch response.body {
         case _ where head.isHEAD || framing == .none || framing == .length(0), .empty:
             post(head, [], of: exchange)

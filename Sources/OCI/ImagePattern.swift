@@ -34,6 +34,17 @@ package struct ImagePattern: Hashable, Sendable, CustomStringConvertible {
         self.name = name
     }
 
+    /// The same with all that was left out: two texts that mean the same are one.
+    package var fullText: String { "\(registry)/\(name)" + (tag.map { ":\($0)" } ?? "") }
+
+    /// The one image that it means, if there are no stars in it.
+    package var image: (repository: Repository, tag: Tag)? {
+        guard let tag = tag.flatMap({ Tag("\($0)") }), let name = RepositoryName("\(name)"),
+            !"\(registry)".contains("*")
+        else { return nil }
+        return (Repository(upstream: "\(registry)", name: name), tag)
+    }
+
     package func matches(_ repository: Repository, tag: String) -> Bool {
         covers(repository) && (self.tag?.matches(tag) ?? true)
     }

@@ -56,6 +56,13 @@ package struct ImageReference: Hashable, Sendable {
     /// What to ask the registry for: the digest counts before the tag, and neither means `latest`.
     package var reference: Reference { digest.map(Reference.digest) ?? .tag(tag ?? .latest) }
 
+    /// What was typed before tag and digest, as it was typed.
+    package static func path(of text: some StringProtocol) -> String {
+        let rest = String(text.prefix { $0 != "@" })
+        let afterSlash = rest.lastIndex(of: "/").map { rest.index(after: $0) } ?? rest.startIndex
+        return String(rest[..<(rest[afterSlash...].firstIndex(of: ":") ?? rest.endIndex)])
+    }
+
     private static func looksLikeHost(_ part: Substring) -> Bool {
         part == "localhost" || part.utf8.contains { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: ":") }
     }

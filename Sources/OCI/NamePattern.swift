@@ -19,6 +19,11 @@ package struct NamePattern: Hashable, Sendable, CustomStringConvertible {
     /// One more than there are literals.
     private let gaps: [Gap]
 
+    /// Whether it is made of what names, hosts, tags and stars are made of: of others nothing could match.
+    package static func isWritten(_ text: some StringProtocol) -> Bool {
+        !text.isEmpty && text.utf8.allSatisfy { $0.isAlphanumeric || "*/.:_-@[]".utf8.contains($0) }
+    }
+
     /// Nil if the text is empty. Three stars and more mean no more than two.
     package init?(_ text: some StringProtocol) {
         guard !text.isEmpty else { return nil }

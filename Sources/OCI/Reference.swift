@@ -48,3 +48,16 @@ package enum Reference: Hashable, Sendable, CustomStringConvertible {
         }
     }
 }
+
+/// A tag of a repository.
+package struct TaggedImage: Hashable, Sendable, CustomStringConvertible {
+    package let repository: Repository
+    package let tag: Tag
+
+    package init(repository: Repository, tag: Tag) {
+        self.repository = repository
+        self.tag = tag
+    }
+
+    package var description: String { "\(repository):\(tag)" }
+}

@@ -89,7 +89,10 @@ extension PullThroughCache {
         _ fill: Fill, as id: Int, isMine: Bool, hasRight: Bool, _ key: NegativeCache.Key, _ range: RangeReading?
     ) async throws(Refusal) -> Outcome {
         do throws(PullThroughError) {
-            guard case .shown(let writer) = try await fill.opened(for: id) else {
+            let opening = try await ServerTiming.measure(.upstream, uptime) { () async throws(PullThroughError) in
+                try await fill.opened(for: id)
+            }
+            guard case .shown(let writer) = opening else {
                 fill.leave(id)
                 return .alone
             }
@@ -183,7 +186,9 @@ extension PullThroughCache {
                         return refusal(for: key).map(Step.refused) ?? .askForLink
                     }
                     let file = try await restated { () async throws(StoreError) in
-                        try await store.open(digest, size: size)
+                        try await ServerTiming.measure(.store, uptime) { () async throws(StoreError) in
+                            try await store.open(digest, size: size)
+                        }
                     }
                     if let file {
                         if knowledge.hasOwnLink { store.hot.keep(file, for: repository) }
@@ -250,13 +255,15 @@ extension PullThroughCache {
     @discardableResult
     private func confirmLink(_ key: NegativeCache.Key) async throws(Refusal) -> (size: Int64?, isCollapsed: Bool) {
         guard case .digest(let digest) = key.reference else { return (nil, false) }
-        let (result, isCollapsed) = await linkFlights.run(key) { [self] in
-            await Result { () async throws(PullThroughError) in
-                let size = try await asking(key.repository) { registry, name throws(UpstreamError) in
-                    try await registry.blobSize(name, digest)
+        let (result, isCollapsed) = await ServerTiming.measure(.upstream, uptime) {
+            await linkFlights.run(key) { [self] in
+                await Result { () async throws(PullThroughError) in
+                    let size = try await asking(key.repository) { registry, name throws(UpstreamError) in
+                        try await registry.blobSize(name, digest)
+                    }
+                    await note(digest, size: size, linkedTo: key.repository, isNamed: false)
+                    return size
                 }
-                await note(digest, size: size, linkedTo: key.repository, isNamed: false)
-                return size
             }
         }
         do throws(PullThroughError) {

@@ -46,6 +46,24 @@ package final class BlobReader: Sendable {
     /// Whether its bytes are still coming, or not yet known to be good.
     package var isInFlight: Bool { landing.ending == nil }
 
+    /// Whether all of it has come and is what it is called.
+    package var isWhole: Bool { if case .complete? = landing.ending { true } else { false } }
+
+    /// What has come of a transfer, in bytes, all parts together.
+    package var received: Int64 { landing.landed }
+
+    /// Whether there turned out to be no room for it on the way: then it waits for who reads it, and is not kept.
+    package var hasNoRoom: Bool { isPassing || following?.fill.isPassing == true }
+
+    /// Calls once when nothing more comes, at once if that is so already. Reads nothing: who only wants it to be here
+    /// follows as a client that has not read yet.
+    func whenEnded(_ call: @escaping @Sendable () -> Void) {
+        let view = landing.view(
+            offset: 0, atLeast: .max, as: .whole, wake: WakeGroup(id: ObjectIdentifier(self), execute: { $0() }),
+            orCall: call)
+        if view.ending != nil { call() }
+    }
+
     /// Reading it went wrong on the way out: what is stored is looked at.
     package func broke() { doubt() }
 

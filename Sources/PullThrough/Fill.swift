@@ -67,6 +67,8 @@ package final class Fill: Sendable {
         var lastFollower = 0
         /// How much had landed when it was last given more room.
         var grownAt: Int64?
+        /// A connection of it has failed.
+        var hasBroken = false
         /// It has come to nothing, and will be gone soon.
         var isClosed = false
         /// The only endpoint that may be asked, once it is known, if bytes of several were wrong the last time.
@@ -119,13 +121,17 @@ package final class Fill: Sendable {
     /// Transfers, verifies and commits. Never throws: who follows is told by the opening and by the landing. It leaves
     /// the table after a commit, so that everybody finds one or the other.
     func run() async {
+        let figures = around.statistics.fills
+        figures.begun.add(1)
         tick()
         switch await outcome() {
         case .whole: await finish()
         case .kept:
             let words = "\(source.upstream): the transfer was given up"
             await stop(.unreachable(.proxyInternalError, words), keep: true)
+            figures.kept.add(1)
         case .failed(let error, let isLie):
+            (error.isAbsence ? figures.unknown : figures.failed).add(1)
             log(error)
             await stop(error, keep: !isLie)
         }
@@ -149,7 +155,10 @@ package final class Fill: Sendable {
                 around.suspect(digest, false)
             }
             around.retire(self)
+            around.statistics.fills.finished.add(1)
+            if state.withLock({ $0.hasBroken }) { around.statistics.fills.repaired.add(1) }
         } catch {
+            around.statistics.fills.failed.add(1)
             log(PullThroughError(error))
             if case .digestMismatch = error { await blame(error, writer) }
             await stop(PullThroughError(error), keep: false)
@@ -251,7 +260,10 @@ package final class Fill: Sendable {
             }
             return state.lastFollower
         }
-        if id != nil { tellTickets() }
+        if id != nil {
+            around.statistics.fills.followers.add(1)
+            tellTickets()
+        }
         return id
     }
 
@@ -321,6 +333,8 @@ package final class Fill: Sendable {
     /// Bytes of the whole: what is known, and what an upstream has confirmed in this fill.
     var size: Int64? { state.withLock { $0.machine.size } }
     var confirmedSize: Int64? { state.withLock { $0.machine.witness.isConfirmed ? $0.machine.size : nil } }
+
+    var isPassing: Bool { state.withLock { $0.machine.isPassing } }
 
     /// A look at the transfer.
     package var progress: Progress {

@@ -106,7 +106,10 @@ extension Fill {
 
     private func over(_ connection: FillConnection, _ result: Result<Void, UpstreamError>, of upstream: String) {
         change { $0.ended(connection.ask.id, result, of: upstream, at: $1) }
+        let isBroken = if case .failure(let error) = result { error.mayBeRepaired } else { false }
+        if isBroken { around.statistics.fills.brokenConnections.add(1) }
         let waiter = state.withLock { state in
+            if isBroken { state.hasBroken = true }
             state.connections[connection.ask.id] = nil
             return leave(&state)
         }
@@ -121,6 +124,7 @@ extension Fill {
     private func replace(_ id: Int) {
         let (connection, sources) = state.withLock { ($0.connections[id], $0.sources) }
         guard let connection else { return }
+        around.statistics.fills.replaced.add(1)
         if let contributor = connection.contributor {
             around.logger.warning(
                 "a source that is too slow or stands still is replaced",
@@ -263,4 +267,16 @@ extension Fill {
 
     /// Bytes that may stand ahead of the slowest follower when the room has become too little on the way.
     private static let passingWindow: Int64 = 8 << 20
+}
+
+extension UpstreamError {
+    /// Neither the registry's own word nor ours: another connection may do better.
+    fileprivate var mayBeRepaired: Bool {
+        switch self {
+        case .unknown, .denied, .cancelled: false
+        case .credentialsRefused, .rateLimited, .failed, .unreachable, .refused, .contradicted, .unsatisfiable,
+            .incomplete:
+            true
+        }
+    }
 }

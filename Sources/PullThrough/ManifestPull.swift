@@ -57,7 +57,9 @@ extension PullThroughCache {
             let knowledge = await known(digest, in: repository)
             guard knowledge.isLinked || isConfirmed, let size = knowledge.storedSize, let type = knowledge.mediaType,
                 // What cannot be read now (no descriptor left) is fetched, as what is not here.
-                let bytes = (try? await store.manifestBytes(digest, size: size)).flatMap({ $0 })
+                let bytes = await ServerTiming.measure(.store, uptime, {
+                    (try? await store.manifestBytes(digest, size: size)).flatMap({ $0 })
+                })
             else { return nil }
             // Shown here because an index names it: from now on in its own right, and so what it names in turn.
             if !knowledge.hasOwnLink { await note(digest, size: size, linkedTo: repository, isNamed: true) }
@@ -118,10 +120,14 @@ extension PullThroughCache {
                 try await self.download(.digest(digest), in: repository)
             }
         }
-        var (result, isCollapsed) = await manifestFlights.run(key, download)
+        var (result, isCollapsed) = await ServerTiming.measure(.upstream, uptime) {
+            await manifestFlights.run(key, download)
+        }
         // Another's time may have been over before ours.
         if isCollapsed, case .failure(.unreachable(.httpResponseTimeout, _)) = result {
-            (result, isCollapsed) = await manifestFlights.run(key, download)
+            (result, isCollapsed) = await ServerTiming.measure(.upstream, uptime) {
+                await manifestFlights.run(key, download)
+            }
         }
         var fetched = try result.get()
         fetched.isCollapsed = isCollapsed

@@ -42,6 +42,8 @@ final class NegativeCache: Sendable {
 
     func forgetAll() { entries.withLock { $0.removeAll() } }
 
+    func forget(where isMeant: (Key) -> Bool) { entries.withLock { $0 = $0.filter { !isMeant($0.key) } } }
+
     /// Remembers what is the upstream's word; a failure is none.
     func remember(_ error: PullThroughError, for key: Key, as revision: Int, at now: Int64, during period: Int64) {
         switch error {

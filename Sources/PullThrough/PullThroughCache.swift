@@ -16,7 +16,8 @@ package final class PullThroughCache: Sendable {
     let store: ContentStore
     private let asked: Mutex<Asked>
     private let editions = Atomic<Int>(0)
-    let uptime: @Sendable () -> Duration
+    /// Time since some fixed instant.
+    package let uptime: @Sendable () -> Duration
     let now: @Sendable () -> Int64
     /// For whoever waits on this cache's behalf.
     package let clock: any Clock<Duration>

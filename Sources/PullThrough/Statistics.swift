@@ -4,6 +4,13 @@ package import HTTPSemantics
 package import OCI
 import Synchronization
 
+/// What a pull request is for.
+package enum PullKind: String, CaseIterable, Sendable {
+    case manifest, blob
+    /// Of what was counted before kinds were.
+    case unknown
+}
+
 package final class Statistics: Sendable {
     package struct Totals: Equatable, Sendable {
         /// Pull requests for manifests and blobs, each in one class.
@@ -32,114 +39,240 @@ package final class Statistics: Sendable {
         package var requests: Int64 = 0
         /// Body bytes to clients.
         package var bytes: Int64 = 0
+
+        package init(requests: Int64 = 0, bytes: Int64 = 0) {
+            self.requests = requests
+            self.bytes = bytes
+        }
     }
 
-    /// Repositories beyond so many are not counted one by one.
+    /// What was asked of one upstream's repositories, or of those that are hosted, or of none that is known.
+    package struct Share: Equatable, Sendable {
+        package struct Key: Hashable, Sendable {
+            package let kind: PullKind
+            package let answer: RequestClass
+
+            package init(_ kind: PullKind, _ answer: RequestClass) {
+                self.kind = kind
+                self.answer = answer
+            }
+        }
+
+        package var requests: [Key: Int64] = [:]
+        /// Body bytes handed to the kernel; of those, the ones sent by the request that began a fill.
+        package var toClients: Int64 = 0
+        package var asTheyCame: Int64 = 0
+    }
+
+    /// Repositories beyond so many are not counted one by one; so many are remembered over a restart.
     private static let mostRepositories = 10_000
+    private static let mostRemembered = 1000
 
     /// What one event loop counts: a counter that others want costs more than what is counted.
-    fileprivate final class Lane: Sendable {
-        let requests = RequestClass.allCases.map { _ in Counter() }
+    private final class Lane: Sendable {
+        let sheets = Mutex<[String: Sheet]>([:])
+        let tallies = Mutex<[Repository: Tally]>([:])
+
+        func sheet(_ owner: String) -> Sheet {
+            sheets.withLock { sheets in
+                if let sheet = sheets[owner] { return sheet }
+                let sheet = Sheet()
+                sheets[owner] = sheet
+                return sheet
+            }
+        }
+    }
+
+    /// What one event loop counts of one owner.
+    fileprivate final class Sheet: Sendable {
+        let requests = (0..<PullKind.allCases.count * RequestClass.allCases.count).map { _ in Counter() }
         let toClients = Counter()
         let asTheyCame = Counter()
-        let fromUpstream = Counter()
-        let tallies = Mutex<[Repository: Tally]>([:])
-    }
-    private let lanes = (0..<16).map { _ in Lane() }
 
-    /// - Parameter saved: what `named` gave in an earlier run.
-    package init(saved: [String: Int64] = [:]) {
-        let first = lanes[0]
-        for (kind, counter) in zip(RequestClass.allCases, first.requests) {
-            counter.add(saved["requests.\(kind.rawValue)"] ?? 0)
+        subscript(kind: PullKind, answer: RequestClass) -> Counter {
+            requests[kind.place * RequestClass.allCases.count + answer.place]
         }
-        first.toClients.add(saved["bytes.to_clients"] ?? 0)
-        first.asTheyCame.add(saved["bytes.as_they_came"] ?? 0)
-        first.fromUpstream.add(saved["bytes.from_upstream"] ?? 0)
+    }
+
+    private let lanes = (0..<16).map { _ in Lane() }
+    private let fromUpstream = Counter()
+    package let fills = FillFigures()
+
+    /// - Parameters:
+    ///   - saved: what `named` gave in an earlier run.
+    ///   - uses: what `mostUsed` gave, by what repositories are called.
+    package init(saved: [String: Int64] = [:], uses: [String: Use] = [:]) {
+        earlier = uses
+        for (name, value) in saved { restore(name, value) }
+    }
+
+    /// Of earlier runs; whose repository is asked for again goes on from it.
+    private let earlier: [String: Use]
+
+    /// Whose repositories are counted together; configured names, and these two.
+    private static func owner(_ repository: Repository?) -> String {
+        repository.map { $0.isHosted ? hosted : $0.upstream } ?? nobody
+    }
+    private static let hosted = "hosted", nobody = ""
+
+    private func restore(_ name: String, _ value: Int64) {
+        let words = name.split(separator: ".", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
+        switch (words.first, words.count > 1 ? words[1] : "") {
+        case ("requests", let answer):
+            guard let answer = RequestClass(rawValue: answer) else { return }
+            let kind = words.count > 2 ? PullKind(rawValue: words[2]) ?? .unknown : .unknown
+            lanes[0].sheet(words.count > 3 ? words[3] : Self.nobody)[kind, answer].add(value)
+        case ("bytes", "from_upstream"): fromUpstream.add(value)
+        case ("bytes", "to_clients"): lanes[0].sheet(Self.rest(words)).toClients.add(value)
+        case ("bytes", "as_they_came"): lanes[0].sheet(Self.rest(words)).asTheyCame.add(value)
+        default: break
+        }
+    }
+
+    /// Behind the first two words, points and all.
+    private static func rest(_ words: [String]) -> String { words.dropFirst(2).joined(separator: ".") }
+
+    /// By owner: an upstream's name, `hosted`, or empty for what names no repository.
+    package var shares: [String: Share] {
+        lanes.reduce(into: [:]) { shares, lane in
+            for (owner, sheet) in lane.sheets.withLock({ $0 }) {
+                for kind in PullKind.allCases {
+                    for answer in RequestClass.allCases {
+                        shares[owner, default: Share()].requests[Share.Key(kind, answer), default: 0] +=
+                            sheet[kind, answer].value
+                    }
+                }
+                shares[owner, default: Share()].toClients += sheet.toClients.value
+                shares[owner, default: Share()].asTheyCame += sheet.asTheyCame.value
+            }
+        }
     }
 
     package var totals: Totals {
-        lanes.reduce(into: Totals()) { sum, lane in
-            for (kind, counter) in zip(RequestClass.allCases, lane.requests) {
-                sum.requests[kind, default: 0] += counter.value
-            }
-            sum.toClients += lane.toClients.value
-            sum.asTheyCame += lane.asTheyCame.value
-            sum.fromUpstream += lane.fromUpstream.value
+        var totals = shares.values.reduce(into: Totals()) { sum, share in
+            for (key, count) in share.requests { sum.requests[key.answer, default: 0] += count }
+            sum.toClients += share.toClients
+            sum.asTheyCame += share.asTheyCame
         }
+        totals.fromUpstream = fromUpstream.value
+        return totals
     }
 
     /// For writing down.
     package var named: [String: Int64] {
-        let totals = totals
-        var named = Dictionary(
-            uniqueKeysWithValues: totals.requests.map { ("requests.\($0.key.rawValue)", $0.value) })
-        named["bytes.to_clients"] = totals.toClients
-        named["bytes.as_they_came"] = totals.asTheyCame
-        named["bytes.from_upstream"] = totals.fromUpstream
+        var named = ["bytes.from_upstream": fromUpstream.value]
+        for (owner, share) in shares {
+            for (key, count) in share.requests where count > 0 {
+                named["requests.\(key.answer.rawValue).\(key.kind.rawValue).\(owner)"] = count
+            }
+            named["bytes.to_clients.\(owner)"] = share.toClients
+            named["bytes.as_they_came.\(owner)"] = share.asTheyCame
+        }
         return named
     }
 
     /// Where one event loop counts what is asked of a repository, or of none that is known.
     package func tally(of repository: Repository?, lane: Int = 0) -> Tally {
         let lane = lanes[lane % lanes.count]
-        guard let repository else { return Tally(lane) }
+        guard let repository else { return Tally(lane.sheet(Self.nobody)) }
         return lane.tallies.withLock { tallies in
             if let tally = tallies[repository] { return tally }
-            let tally = Tally(lane)
+            let tally = Tally(lane.sheet(Self.owner(repository)))
             if tallies.count < Self.mostRepositories { tallies[repository] = tally }
             return tally
         }
     }
 
-    package func count(_ kind: RequestClass, of repository: Repository?) { tally(of: repository).count(kind) }
+    package func count(_ answer: RequestClass, _ kind: PullKind, of repository: Repository?) {
+        tally(of: repository).count(answer, kind)
+    }
 
-    func received(_ bytes: Int64) { lanes[0].fromUpstream.add(bytes) }
+    func received(_ bytes: Int64) { fromUpstream.add(bytes) }
 
-    /// The most used, by bytes.
-    package func topRepositories(_ count: Int) -> [(repository: Repository, use: Use)] {
-        let all = lanes.reduce(into: [Repository: Use]()) { sum, lane in
+    /// The most used, by bytes, by what they are called.
+    package func topRepositories(_ count: Int) -> [(repository: String, use: Use)] {
+        let ofThisRun = lanes.reduce(into: [Repository: Use]()) { sum, lane in
             for (repository, tally) in lane.tallies.withLock({ $0 }) {
                 sum[repository, default: Use()].requests += tally.requests.value
                 sum[repository, default: Use()].bytes += tally.bytes.value
             }
         }
-        return all.sorted { ($0.value.bytes, $0.value.requests) > ($1.value.bytes, $1.value.requests) }
+        var all = earlier
+        for (repository, use) in ofThisRun {
+            all["\(repository)", default: Use()].requests += use.requests
+            all["\(repository)", default: Use()].bytes += use.bytes
+        }
+        return all.sorted { ($0.value.bytes, $0.value.requests, $1.key) > ($1.value.bytes, $1.value.requests, $0.key) }
             .prefix(count).map { ($0.key, $0.value) }
     }
+
+    /// For writing down.
+    package var mostUsed: [(repository: String, use: Use)] { topRepositories(Self.mostRemembered) }
 }
 
 /// What one event loop has counted of one repository. Cheap, and from any thread.
 package final class Tally: Sendable {
     fileprivate let requests = Counter()
     fileprivate let bytes = Counter()
-    private let lane: Statistics.Lane
+    private let sheet: Statistics.Sheet
 
-    fileprivate init(_ lane: Statistics.Lane) { self.lane = lane }
+    fileprivate init(_ sheet: Statistics.Sheet) { self.sheet = sheet }
 
-    package func count(_ kind: RequestClass) {
-        lane.requests[kind.place].add(1)
+    package func count(_ answer: RequestClass, _ kind: PullKind) {
+        sheet[kind, answer].add(1)
         requests.add(1)
     }
 
     /// - Parameter asTheyCame: the request began the fill whose bytes these are.
     package func sent(_ bytes: Int64, asTheyCame: Bool) {
-        lane.toClients.add(bytes)
-        if asTheyCame { lane.asTheyCame.add(bytes) }
+        sheet.toClients.add(bytes)
+        if asTheyCame { sheet.asTheyCame.add(bytes) }
         self.bytes.add(bytes)
     }
 }
 
-private final class Counter: Sendable {
+/// What became of fills, since the start. From any thread.
+package final class FillFigures: Sendable {
+    package let begun = Counter()
+    /// Whole, verified, and stored or passed on.
+    package let finished = Counter()
+    /// Given up; what had landed is kept to go on with.
+    package let kept = Counter()
+    /// There is no such blob, the upstreams say.
+    package let unknown = Counter()
+    package let failed = Counter()
+    /// Requests that followed one, those that began it among them.
+    package let followers = Counter()
+    /// Connections that ended before they had brought what they were to bring.
+    package let brokenConnections = Counter()
+    /// Fills that are whole although that happened to them.
+    package let repaired = Counter()
+    /// Connections given up for being too slow.
+    package let replaced = Counter()
+}
+
+/// Counts up. Relaxed: nothing is concluded from the order in which counters change.
+package final class Counter: Sendable {
     private let count = Atomic<Int64>(0)
 
-    var value: Int64 { count.load(ordering: .relaxed) }
+    package var value: Int64 { count.load(ordering: .relaxed) }
     func add(_ more: Int64) { count.wrappingAdd(more, ordering: .relaxed) }
+}
+
+extension PullKind {
+    /// Among all cases.
+    package var place: Int {
+        switch self {
+        case .manifest: 0
+        case .blob: 1
+        case .unknown: 2
+        }
+    }
 }
 
 extension RequestClass {
     /// Among all cases.
-    fileprivate var place: Int {
+    package var place: Int {
         switch self {
         case .hit: 0
         case .miss: 1

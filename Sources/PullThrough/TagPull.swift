@@ -66,7 +66,9 @@ extension PullThroughCache {
         }
         let mark = store.hot.mark
         // Where the database does not answer it is not known.
-        let stored = (try? await store.tag(tag, of: repository)).flatMap { $0 }
+        let stored = await ServerTiming.measure(.store, uptime) {
+            (try? await store.tag(tag, of: repository)).flatMap { $0 }
+        }
         if let stored { store.hot.keep(stored, as: tag, of: repository, since: mark) }
         let known = tagMemory.known(TagMemory.Key(repository: repository, tag: tag), stored, at: now())
         return TagPull(tag: tag, repository: repository, policy: policy, known: known, mustAsk: mustAsk)
@@ -82,9 +84,11 @@ extension PullThroughCache {
     private func asked(_ pull: TagPull) async throws(Refusal) -> ManifestAnswer {
         let (flight, isCollapsed) = ask(pull)
         let late = PullThroughError.late(pull.repository.upstream)
-        if await flight.isLate, let answer = try await stale(pull, pull.decide(.late), late) { return answer }
+        let isLate = await ServerTiming.measure(.upstream, uptime) { await flight.isLate }
+        if isLate, let answer = try await stale(pull, pull.decide(.late), late) { return answer }
         do throws(PullThroughError) {
-            return try await answer(try await flight.value.get(), pull, isCollapsed: isCollapsed)
+            let result = await ServerTiming.measure(.upstream, uptime) { await flight.value }
+            return try await answer(try result.get(), pull, isCollapsed: isCollapsed)
         } catch {
             if let answer = try await stale(pull, pull.decide(after: error), error) { return answer }
             throw .missed(error, isCollapsed: isCollapsed)

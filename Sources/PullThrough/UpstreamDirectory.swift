@@ -156,6 +156,20 @@ package struct UpstreamDirectory: Sendable {
         }
     }
 
+    /// Of an image as people name it: a host is always meant, and docker.io where none was typed.
+    package func repository(of image: ImageReference) throws(PullThroughError) -> Repository {
+        try repository(image.name, of: canonical(image.registry), askedAs: image.registry)
+    }
+
+    /// Whether an image, as it was typed, is one of this registry's own; its repository then.
+    package func hostedName(ofTyped image: String) -> RepositoryName? {
+        // What may not be pulled is hosted neither.
+        guard let name = RepositoryName(ImageReference.path(of: image)),
+            case .hosted(let found)? = try? route(name, namespace: nil, ownHost: nil)
+        else { return nil }
+        return found
+    }
+
     private func repository(
         _ name: RepositoryName, of upstream: String, askedAs host: String
     ) throws(PullThroughError) -> Repository {

@@ -19,15 +19,19 @@ package final class ContentStore: Sendable {
     /// What is asked for again and again, in memory.
     package let hot = HotSet()
     let uses = UseRecorder()
+    let history: History
     let evictor: Evictor
     let partials: Partials
     let quarantine: Quarantine
+    let pins = Pins()
     let settings: StoreSettings
     let now: @Sendable () -> Int64
     let logger: Logger
     private let lock: DirectoryLock
     private let startedAt: Int64
     private let serial = Atomic<Int64>(0)
+    /// Times that bytes did not match their digest and were put aside, since the start.
+    let quarantines = Atomic<Int64>(0)
     let isReconciling = Atomic<Bool>(false)
     let spotChecks = Mutex(SpotChecks())
 
@@ -61,12 +65,15 @@ package final class ContentStore: Sendable {
         partials = Partials(layout: layout, database: database, capacity: capacity, logger: logger)
         partials.recover(at: startedAt)
         let totals = (try? database.totals()) ?? [:]
+        history = History(totals)
         evictor = Evictor(
             layout: layout, database: database, gate: gate, hot: hot, capacity: capacity, uses: uses,
             partials: partials, health: health, settings: settings, hosted: hosted,
             evicted: (totals[Self.evictedBlobs] ?? 0, totals[Self.evictedBytes] ?? 0), now: now, logger: logger)
         uses.start(after: database.latestUse())
         measureOverhead()
+        // Before anything is evicted; of a database that is away now they are read with the first upkeep.
+        pins.set((try? database.pins()) ?? [])
         // One that cannot be had now says nothing.
         hosted.set((try? database.isHostedKnown()) ?? false || tree.isEmpty)
         database.onLoss { [weak self] in self?.lostRows() }
@@ -147,6 +154,7 @@ package final class ContentStore: Sendable {
         if writer.window != nil { return await discard(writer) }
         guard let ingest = writer.takeIngest() else { return }
         do throws(StoreError) {
+            quarantines.add(1, ordering: .relaxed)
             try quarantine.take(ingest, digest: writer.digest, id: nextID(), size: writer.landing.landed)
         } catch {
             logger.warning("could not quarantine", metadata: ["digest": "\(writer.digest)", "error": "\(error)"])
@@ -198,7 +206,7 @@ package final class ContentStore: Sendable {
         // Whether or not it can be written: what was known of it holds no more.
         defer { hot.drop(tag, of: repository) }
         let before = try await database.set(tag, of: repository, to: digest, at: now())
-        if before != digest, configuration.isPinned(repository, tag.description) { try await applyPins() }
+        if before != digest, isPinned(repository, tag.description) { try await applyPins() }
         return before
     }
 
@@ -211,7 +219,7 @@ package final class ContentStore: Sendable {
     ) async throws(StoreError) -> Bool {
         defer { hot.drop(tag, of: repository) }
         let isForgotten = try await database.forget(tag, of: repository, ifNaming: digest)
-        if isForgotten, configuration.isPinned(repository, tag.description) { try await applyPins() }
+        if isForgotten, isPinned(repository, tag.description) { try await applyPins() }
         return isForgotten
     }
 
@@ -322,6 +330,7 @@ package final class ContentStore: Sendable {
     func drop(_ digest: Digest, _ kind: ScrubFinding.Kind) async {
         logger.warning("a stored file is \(kind.rawValue): forgotten", metadata: ["digest": "\(digest)"])
         hot.drop(digest)
+        if kind == .damaged { quarantines.add(1, ordering: .relaxed) }
         let isGone = if kind == .missing { true } else { await putAside(digest, kind) }
         do throws(StoreError) {
             let life = database.life

@@ -88,6 +88,14 @@ final class StoreHealth: Sendable {
 }
 
 extension ContentStore {
+    /// All that may be amiss, in a word, and whether it is.
+    package var troubles: [(what: String, isAmiss: Bool)] {
+        [
+            ("room", health.has(.room)), ("disk", health.has(.disk)), ("metadata", health.has(.metadata)),
+            ("hosted", !isHostedKnown), ("adopting", capacity.snapshot.unknown > 0),
+        ]
+    }
+
     /// What is amiss, each in a sentence for people; empty when all is well.
     package var amiss: [String] {
         let unknown = capacity.snapshot.unknown

@@ -12,17 +12,20 @@ package struct Upkeep: Service {
     private let interval: Duration
     private let clock: any Clock<Duration>
     private let totals: @Sendable () -> [String: Int64]
+    private let uses: @Sendable () -> [RepositoryUse]
     private let memos: @Sendable () -> [String: String]
     private let beforeEnd: @Sendable () async -> Void
 
     /// - Parameters:
-    ///   - totals: figures to keep across restarts, asked at each turn.
+    ///   - totals: figures to keep across restarts, asked at each turn: `ContentStore.writeDown`.
+    ///   - uses: of the repositories that are asked for most, the same.
     ///   - memos: texts to keep across restarts, asked at each turn and written where they have changed; one that is
     ///     no longer among them is forgotten.
     ///   - beforeEnd: waits for whoever still writes, once the program stops.
     package init(
         of store: ContentStore, every interval: Duration, clock: any Clock<Duration>,
         totals: @escaping @Sendable () -> [String: Int64],
+        uses: @escaping @Sendable () -> [RepositoryUse] = { [] },
         memos: @escaping @Sendable () -> [String: String] = { [:] },
         beforeEnd: @escaping @Sendable () async -> Void
     ) {
@@ -30,6 +33,7 @@ package struct Upkeep: Service {
         self.interval = interval
         self.clock = clock
         self.totals = totals
+        self.uses = uses
         self.memos = memos
         self.beforeEnd = beforeEnd
     }
@@ -64,7 +68,7 @@ package struct Upkeep: Service {
     private func turn() async {
         await store.recover()
         await attempt("write down uses") { () async throws(StoreError) in
-            try await store.writeDown(totals: totals(), memos: memos())
+            try await store.writeDown(totals: totals(), uses: uses(), memos: memos())
         }
         await store.partials.removeForgotten(at: store.now())
         await store.evictor.settle()
@@ -99,6 +103,10 @@ package struct StorageFigures: Sendable {
     package let evictedBlobs: Int64
     package let evictedBytes: Int64
     package let quarantined: Int
+    /// Times that bytes were put aside, since the start.
+    package let quarantines: Int64
+    /// Jobs that wait or are being done: hashing, and waits for the disk.
+    package let hashing, diskWaits: Int
 }
 
 extension ContentStore {
@@ -108,7 +116,9 @@ extension ContentStore {
             ledger: capacity.snapshot, free: capacity.free,
             // Of a database that is away nothing is known.
             stored: (try? await database.figures()) ?? StoredFigures(),
-            evictedBlobs: evicted.blobs, evictedBytes: evicted.bytes, quarantined: quarantine.content.files)
+            evictedBlobs: evicted.blobs, evictedBytes: evicted.bytes, quarantined: quarantine.content.files,
+            quarantines: quarantines.load(ordering: .relaxed), hashing: HashQueue.load.load(ordering: .relaxed),
+            diskWaits: DiskQueue.load.load(ordering: .relaxed))
     }
 
     /// Whether the database answers.
@@ -120,17 +130,23 @@ extension ContentStore {
     /// The totals of earlier runs, as far as the database is to be had.
     package func totals() -> [String: Int64] { (try? database.totals()) ?? [:] }
 
-    package func applyPins() async throws(StoreError) { try await database.pin(configuration.isPinned) }
-
     /// The names under which the store's own totals are kept.
     static let evictedBlobs = "evicted.blobs", evictedBytes = "evicted.bytes"
 
-    package func writeDown(totals: [String: Int64], memos: [String: String] = [:]) async throws(StoreError) {
-        var totals = totals
+    /// - Parameters:
+    ///   - totals: by names of words with points between: the first two say what is counted, the rest of whom
+    ///     (`History`). They never go back.
+    ///   - memos: as `Upkeep` has them.
+    package func writeDown(
+        totals: [String: Int64], uses asked: [RepositoryUse] = [], memos: [String: String] = [:]
+    ) async throws(StoreError) {
+        var kept = totals
         let evicted = await evictor.evicted
-        if evicted.blobs > 0 { (totals[Self.evictedBlobs], totals[Self.evictedBytes]) = evicted }
+        if evicted.blobs > 0 { (kept[Self.evictedBlobs], kept[Self.evictedBytes]) = evicted }
         try await uses.write(to: database)
-        try await database.save(totals: totals)
+        try await history.write(totals) { [kept] growth async throws(StoreError) in
+            try await database.save(totals: kept, growth: growth, at: now() / 1000, uses: asked)
+        }
         try await database.save(memos: memos)
         await database.truncateLog()
         measureOverhead()

@@ -213,6 +213,7 @@ final class EndpointAsker: Sendable {
             to: sender.request(
                 question.method, way.url, fields, version: question.version, to: party(way, home)),
             over: wire.transport)
+        ledger.answered(with: answer.head.status)
         if way.isHome { note(RateLimit(answer.head.fields), of: question, answer.head.status) }
         wire.logger.debug(
             "upstream answered",

@@ -1,5 +1,6 @@
 // What one endpoint was asked and what came of it: the figures of `/stats`, and whether it goes last.
 import FoundationEssentials
+package import HTTPSemantics
 import Synchronization
 
 /// The figures of one endpoint; those that count survive a restart.
@@ -18,6 +19,13 @@ package struct EndpointFigures: Equatable, Sendable {
     package var rateLimit: RateLimit?
     /// Whether it said that nothing may be pulled just now.
     package var isSpent = false
+    /// The end of that, Unix seconds, if it was told.
+    package var spentUntil: Int64?
+    /// Answers of the endpoint and of whom it redirected to, by status, since the start. A status that nobody knows
+    /// counts with its class.
+    package var answers: [Int: Int64] = [:]
+    /// Failures that were its fault, since the start.
+    package var failures: [ProxyError: Int64] = [:]
 
     package init(url: String) { self.url = url }
 }
@@ -33,6 +41,12 @@ final class EndpointLedger: Sendable {
         var allowance = Allowance()
         /// By whoever looked into what it sent: an answer does not clear it.
         var distrustedAt: Duration?
+
+        mutating func count(_ error: UpstreamError) {
+            figures.errors += 1
+            figures.failures[error.proxyError, default: 0] += 1
+            figures.lastError = "\(error)"
+        }
     }
 
     /// What is remembered over a restart.
@@ -63,12 +77,14 @@ final class EndpointLedger: Sendable {
     private func now() -> Int64 { start + uptime().components.seconds }
 
     var figures: EndpointFigures {
-        let now = now()
+        let (now, wall) = (now(), wall())
         return state.withLock { state in
             var figures = state.figures
             figures.breaker = state.breaker.state.rawValue
             figures.rateLimit = state.allowance.limit
             figures.isSpent = state.allowance.isSpent(at: now)
+            // By the clock that people see.
+            figures.spentUntil = state.allowance.retryAfter(at: now).map { wall + $0.components.seconds }
             return figures
         }
     }
@@ -91,6 +107,17 @@ final class EndpointLedger: Sendable {
 
     func requested() { state.withLock { $0.figures.requests += 1 } }
 
+    /// Statuses beyond these are as many as somebody likes to make up.
+    private static let knownStatuses: Set<Int> = [
+        200, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 410, 416, 429, 451, 500, 501,
+        502, 503, 504,
+    ]
+
+    func answered(with status: Int) {
+        let status = Self.knownStatuses.contains(status) ? status : status / 100 * 100
+        state.withLock { $0.figures.answers[status, default: 0] += 1 }
+    }
+
     func received(_ bytes: Int) { state.withLock { $0.figures.bytes += Int64(bytes) } }
 
     /// The endpoint answered, be it with an honest no.
@@ -104,8 +131,7 @@ final class EndpointLedger: Sendable {
         guard error.isEndpointError else { return answered() }
         let now = uptime()
         state.withLock { state in
-            state.figures.errors += 1
-            state.figures.lastError = "\(error)"
+            state.count(error)
             if error.isOutage { state.breaker.failed(at: now) } else if error.isAnswer { state.breaker.answered() }
         }
     }
@@ -114,8 +140,7 @@ final class EndpointLedger: Sendable {
     func distrusted(_ error: UpstreamError) {
         let now = uptime()
         state.withLock { state in
-            state.figures.errors += 1
-            state.figures.lastError = "\(error)"
+            state.count(error)
             state.distrustedAt = now
         }
     }

@@ -76,17 +76,41 @@ struct AdminClient {
 
     let place: Place
 
-    /// Posts without a body and hands on the lines of the answer as they come, empty ones left out.
+    /// Posts and hands on the lines of the answer as they come, empty ones left out.
     ///
+    /// - Parameter body: a JSON object; nil: none.
     /// - Returns: the status.
-    func post(_ path: String, _ line: (String) throws -> Void) throws -> Int {
+    func post(_ path: String, _ body: (some Encodable)? = String?.none, _ line: (String) throws -> Void) throws -> Int {
+        try ask("POST", path, try body.map { try JSONEncoder().encode($0) }, line)
+    }
+
+    /// The whole answer where it is 200.
+    ///
+    /// - Throws: `AdminFailure` with what is said instead.
+    func get(_ path: String) throws -> String {
+        var answer = ""
+        let status = try ask("GET", path, nil) { answer += $0 }
+        guard status == 200 else { throw AdminFailure(answer: answer, status: status) }
+        return answer
+    }
+
+    /// The same of something that is to be done.
+    func order(_ path: String, _ body: some Encodable) throws -> String {
+        var answer = ""
+        let status = try post(path, body) { answer += $0 }
+        guard status == 200 else { throw AdminFailure(answer: answer, status: status) }
+        return answer
+    }
+
+    private func ask(_ method: String, _ path: String, _ body: Data?, _ line: (String) throws -> Void) throws -> Int {
         let descriptor = try connect()
         defer { close(descriptor) }
         var time = timeval(tv_sec: Self.patience, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
-        var head = "POST \(path) HTTP/1.0\r\nHost: wharf\r\n"
+        var head = "\(method) \(path) HTTP/1.0\r\nHost: wharf\r\n"
         if case .server(_, let token) = place { head += "Authorization: Bearer \(token.revealed)\r\n" }
-        try send(head + "\r\n", descriptor)
+        if let body { head += "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n" }
+        try send(head + "\r\n" + String(decoding: body ?? Data(), as: UTF8.self), descriptor)
 
         var lines = LineReader(descriptor: descriptor, name: "\(self)")
         // HTTP/1.0, so that what follows the head is the body, up to the end of the connection.

@@ -38,21 +38,25 @@ struct Composition {
         self.reloader = reloader
         let (clock, cache, statistics) = (parts.clock, parts.cache, parts.statistics)
         let started = clock.now
+        let running = Running(since: unixMilliseconds(), log: log)
         let responder = WharfResponder(
             cache: cache, hosted: parts.hosted, version: Wharf.version, pseudonym: "wharf-\(parts.instance)",
-            access: access,
+            access: access, vitals: running.vitals,
             reload: { await reloader.reload() }
         ) {
             let (seconds, attoseconds) = (clock.now - started).components
             return Double(seconds) + Double(attoseconds / 1_000_000_000_000_000) / 1000
         }
         let server = HTTPServer(
-            configuration: ServerConfiguration(configuration), responder: responder, log: log.access, logger: logger)
+            configuration: ServerConfiguration(configuration), responder: responder, log: log.access,
+            logger: logger.of(.server))
         self.server = server
+        running.serves(server)
 
         // They stop in the reverse order: no more clients, no more transfers, then all is written down.
         let upkeep = Upkeep(
             of: parts.store, every: .seconds(5), clock: clock, totals: { statistics.named },
+            uses: parts.uses,
             memos: { cache.directory.memos },
             beforeEnd: { await cache.cease() })
         services = ServiceGroup(

@@ -148,8 +148,15 @@ package struct Configuration: Sendable {
 
     package enum LogFormat: String, Sendable, CaseIterable { case text, json }
 
+    /// Who says something, where that has a level of its own; `requests` is the one line a request.
+    package enum LogRoom: String, Sendable, CaseIterable {
+        case requests, server, cache, upstream, store, hosting
+    }
+
     package struct Log: Hashable, Sendable {
         package var level = LogLevel.info
+        /// Of some rooms another one.
+        package var levels: [LogRoom: LogLevel] = [:]
         package var format = LogFormat.text
     }
 

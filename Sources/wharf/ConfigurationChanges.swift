@@ -41,6 +41,7 @@ extension Configuration {
         compare("limits.client-stall-timeout") { $0.limits.clientStallTimeout }
         compare("drain") { $0.drain }
         compare("log.level") { $0.log.level }
+        compare("log.levels") { $0.log.levels }
         compare("log.format") { $0.log.format }
         compare("offline") { $0.offline }
         return keys

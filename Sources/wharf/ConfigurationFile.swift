@@ -82,6 +82,9 @@ extension Configuration {
         var section = root.section("log")
         log.level = section.value("level", or: log.level, overriddenBy: overrides.logLevel, Values.choice)
         log.format = section.value("format", or: log.format, overriddenBy: overrides.logFormat, Values.choice)
+        var levels = section.section("levels")
+        for room in LogRoom.allCases { log.levels[room] = levels.optional(room.rawValue, Values.choice) }
+        levels.finish()
         section.finish()
 
         section = root.section("limits")

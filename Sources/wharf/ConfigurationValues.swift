@@ -47,24 +47,9 @@ enum ConfigurationValues {
     static func size(_ text: String) throws(ValueMistake) -> Int64 {
         let mistake = ValueMistake(
             text, "no size; write a number and B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 64GiB")
-        let (digits, unit) = numberAndUnit(text)
-        let bytes: Int64? =
-            switch unit {
-            case "B": 1
-            case "kB": 1000
-            case "MB": 1_000_000
-            case "GB": 1_000_000_000
-            case "TB": 1_000_000_000_000
-            case "KiB": 1 << 10
-            case "MiB": 1 << 20
-            case "GiB": 1 << 30
-            case "TiB": 1 << 40
-            default: nil
-            }
-        guard let bytes, let number = decimal(digits) else { throw mistake }
-        let product = (number * Double(bytes)).rounded()
-        guard product < 0x1p62 else { throw ValueMistake(text, "more than any disk holds") }
-        return Int64(product)
+        guard ByteSize.isWritten(text) else { throw mistake }
+        guard let bytes = ByteSize.parse(text) else { throw ValueMistake(text, "more than any disk holds") }
+        return bytes
     }
 
     static func positiveSize(_ text: String) throws(ValueMistake) -> Int64 {
@@ -148,10 +133,9 @@ enum ConfigurationValues {
 
     /// `*` for any run without `/`, `**` for any run: of repositories, tags or images.
     static func pattern(_ text: String) throws(ValueMistake) -> String {
-        let others = Set("*/.:_-@[]".utf8)
-        guard !text.isEmpty,
-            text.utf8.allSatisfy({ ($0 | 0x20) &- 0x61 < 26 || $0 &- 0x30 < 10 || others.contains($0) })
-        else { throw ValueMistake(text, "no pattern; write a name with * for any run without /, ** for any run") }
+        guard NamePattern.isWritten(text) else {
+            throw ValueMistake(text, "no pattern; write a name with * for any run without /, ** for any run")
+        }
         return text
     }
 

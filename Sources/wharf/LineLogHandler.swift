@@ -5,7 +5,11 @@ import Logging
 import Synchronization
 
 struct LineLogHandler: LogHandler {
-    var metadata: Logger.Metadata = [:]
+    /// The key whose value names who says it.
+    static let roomKey = "room"
+
+    var metadata: Logger.Metadata = [:] { didSet { findRoom() } }
+    private var room: Configuration.LogRoom?
     private let label: String
     private let settings: LogSettings
     private let writer: LogWriter
@@ -19,13 +23,17 @@ struct LineLogHandler: LogHandler {
     }
 
     var logLevel: Logger.Level {
-        get { ownLevel ?? settings.level }
+        get { ownLevel ?? settings.level(of: room) }
         set { ownLevel = newValue }
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
+    }
+
+    private mutating func findRoom() {
+        room = metadata[Self.roomKey].flatMap { Configuration.LogRoom(rawValue: "\($0)") }
     }
 
     func log(event: LogEvent) {
@@ -37,7 +45,8 @@ struct LineLogHandler: LogHandler {
     }
 }
 
-/// At info. Straight into the log's bytes: it is the only line that is written as often as anything is asked.
+/// At info, of the room `requests`. Straight into the log's bytes: it is the only line that is written as often as
+/// anything is asked.
 final class LineAccessLog: AccessLog {
     private let settings: LogSettings
     private let writer: LogWriter
@@ -47,7 +56,7 @@ final class LineAccessLog: AccessLog {
         self.writer = writer
     }
 
-    var isOn: Bool { settings.level <= .info }
+    var isOn: Bool { settings.level(of: .requests) <= .info }
 
     func write(_ record: AccessRecord) {
         let format = settings.format
@@ -64,7 +73,11 @@ final class LineAccessLog: AccessLog {
         line.add("client", record.client)
         line.add("agent", record.agent)
         line.add("cache", record.cache)
-        line.add("id", record.id)
+        if let given = record.givenID {
+            line.add("request_id", given)
+        } else {
+            line.add("request_id", AccessRecord.run, record.id)
+        }
         for (key, value) in record.own { line.add(key, value) }
         if let ended = record.ended { line.add("ended", ended) }
         line.end()
@@ -72,9 +85,10 @@ final class LineAccessLog: AccessLog {
     }
 }
 
-/// What all loggers of the program go by; it may change while they are used. Atomics: it is asked for every line that
-/// might be written.
+/// What all loggers of the program go by; it may change while they are used. One atomic: it is asked for every line
+/// that might be written.
 final class LogSettings: Sendable {
+    /// The format in the lowest bit, then three bits a level: the one of all, then each room's.
     private let places: Atomic<Int>
     private static let levels = Logger.Level.allCases
 
@@ -82,12 +96,44 @@ final class LogSettings: Sendable {
 
     func set(_ log: Configuration.Log) { places.store(Self.encoded(log), ordering: .relaxed) }
 
-    var level: Logger.Level { Self.levels[places.load(ordering: .relaxed) >> 1] }
+    /// Of a room, or of who belongs to none.
+    func level(of room: Configuration.LogRoom? = nil) -> Logger.Level {
+        let place = room.map { 1 + $0.place } ?? 0
+        return Self.levels[places.load(ordering: .relaxed) >> (1 + 3 * place) & 7]
+    }
+
     var format: Configuration.LogFormat { places.load(ordering: .relaxed) & 1 == 0 ? .text : .json }
 
-    /// The names are the same, and a test says so.
     private static func encoded(_ log: Configuration.Log) -> Int {
-        let level = levels.firstIndex { $0.rawValue == log.level.rawValue } ?? 0
-        return level << 1 | (log.format == .text ? 0 : 1)
+        let ofRooms = Configuration.LogRoom.allCases.map { log.levels[$0] ?? log.level }
+        let all = ([log.level] + ofRooms).enumerated().reduce(0) { $0 | place($1.element) << (1 + 3 * $1.offset) }
+        return all | (log.format == .text ? 0 : 1)
+    }
+
+    /// The names are the same, and a test says so.
+    private static func place(_ level: Configuration.LogLevel) -> Int {
+        levels.firstIndex { $0.rawValue == level.rawValue } ?? 0
+    }
+}
+
+extension Configuration.LogRoom {
+    fileprivate var place: Int {
+        switch self {
+        case .requests: 0
+        case .server: 1
+        case .cache: 2
+        case .upstream: 3
+        case .store: 4
+        case .hosting: 5
+        }
+    }
+}
+
+extension Logger {
+    /// The logger of a room: its lines say so, and have its level.
+    func of(_ room: Configuration.LogRoom) -> Logger {
+        var logger = self
+        logger[metadataKey: LineLogHandler.roomKey] = "\(room.rawValue)"
+        return logger
     }
 }

@@ -46,6 +46,16 @@ struct LogLine {
         if format == .json { put(.quote) }
     }
 
+    /// `<before>-<number>`.
+    mutating func add(_ key: String, _ before: String, _ number: UInt64) {
+        begin(key)
+        if format == .json { put(.quote) }
+        put(before)
+        put(UInt8(ascii: "-"))
+        putDigits(Int64(clamping: number), width: 1)
+        if format == .json { put(.quote) }
+    }
+
     /// With three places behind the point.
     mutating func add(_ key: String, thousandths: Int64) {
         begin(key)

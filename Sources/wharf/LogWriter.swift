@@ -1,6 +1,7 @@
 // Who writes log lines: a thread of its own, so that a stderr nobody reads stops no event loop.
 
 import Dispatch
+import Frontend
 import Glibc
 import Synchronization
 
@@ -21,6 +22,7 @@ final class LogWriter: Sendable {
         /// Of what is being written just now.
         var taken = 0
         var dropped = 0
+        var droppedInAll: Int64 = 0
         /// Whether somebody comes for them: at once, or after the pause.
         var isAwaited = false
         var isUrgent = false
@@ -49,6 +51,7 @@ final class LogWriter: Sendable {
         let (comes, isUrgent) = lanes[lane % lanes.count].backlog.withLock { backlog in
             guard backlog.lines.count + backlog.taken < Self.bound else {
                 backlog.dropped += 1
+                backlog.droppedInAll += 1
                 return (false, false)
             }
             append(&backlog.lines)
@@ -61,6 +64,15 @@ final class LogWriter: Sendable {
         guard comes else { return }
         let pause = isUrgent ? .nanoseconds(0) : Self.pause
         thread.asyncAfter(deadline: .now() + pause) { self.pass(lane) }
+    }
+
+    var figures: Vitals.Log {
+        lanes.reduce(into: Vitals.Log()) { figures, lane in
+            lane.backlog.withLock { backlog in
+                figures.waitingBytes += Int64(backlog.lines.count + backlog.taken)
+                figures.droppedLines += backlog.droppedInAll
+            }
+        }
     }
 
     /// Waits until all that was taken is written: before the program ends. Where nobody reads, two seconds are enough:

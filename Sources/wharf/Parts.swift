@@ -25,17 +25,21 @@ struct Parts: Sendable {
         self.logger = logger
         clock = ContinuousClock()
         instance = String(UInt32.random(in: .min ... .max), radix: 16)
-        store = try ContentStore(StoreConfiguration(configuration), now: unixMilliseconds, logger: logger)
+        store = try ContentStore(StoreConfiguration(configuration), now: unixMilliseconds, logger: logger.of(.store))
         transport = CurlTransport()
-        statistics = Statistics(saved: store.totals())
+        statistics = Statistics(
+            saved: store.totals(),
+            uses: Dictionary(
+                store.repositoryUses().map { ($0.repository, Statistics.Use(requests: $0.requests, bytes: $0.bytes)) },
+                uniquingKeysWith: { $1 }))
         let maker = RegistryMaker(transport: transport, clock: clock, instance: instance, logger: logger)
         cache = PullThroughCache(
             store: store, directory: try maker.directory(of: configuration, memos: store.memos()),
             statistics: statistics, isOffline: configuration.offline, clock: clock, now: unixMilliseconds,
-            logger: logger)
+            logger: logger.of(.cache))
         hosted = HostedRepositories(
             store: store, policy: HostingPolicy(configuration.hosting), clock: clock, now: unixMilliseconds,
-            logger: logger)
+            logger: logger.of(.hosting))
     }
 
     /// The directory of another configuration. An upstream of which nothing has changed keeps its registry: its
@@ -48,12 +52,19 @@ struct Parts: Sendable {
         }
     }
 
+    /// Of the repositories that are asked for most, to be written down.
+    @Sendable func uses() -> [RepositoryUse] {
+        statistics.mostUsed.map {
+            RepositoryUse(repository: $0.repository, requests: $0.use.requests, bytes: $0.use.bytes)
+        }
+    }
+
     /// Ends what is under way, keeps what it has, and writes everything down; for who runs no `Upkeep`.
     func close() async {
         await transport.stop()
         await cache.cease()
         do {
-            try await store.writeDown(totals: statistics.named, memos: cache.directory.memos)
+            try await store.writeDown(totals: statistics.named, uses: uses(), memos: cache.directory.memos)
         } catch {
             logger.error("could not write down uses", metadata: ["error": "\(error)"])
         }
@@ -78,7 +89,7 @@ private struct RegistryMaker {
                 try kept(upstream)
                 ?? UpstreamRegistry(
                     try UpstreamConfiguration(upstream, environment: environment), transport: transport, clock: clock,
-                    now: { unixMilliseconds() / 1000 }, logger: logger, instance: instance, memos: memos)
+                    now: { unixMilliseconds() / 1000 }, logger: logger.of(.upstream), instance: instance, memos: memos)
             let entry = UpstreamDirectory.Entry(
                 registry: registry, policy: FreshnessPolicy(upstream.freshness), tagPolicy: upstream.tagPolicy,
                 fills: FillPolicy(upstream), allows: upstream.allows)

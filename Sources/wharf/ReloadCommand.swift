@@ -53,9 +53,27 @@ enum AdminErrors {
         return messages.isEmpty ? ["the mirror answered \(status)"] : messages
     }
 
+    /// Does what a command is for, and says why where it could not.
+    static func telling(_ work: () async throws -> Void) async throws {
+        do {
+            try await work()
+        } catch let code as ExitCode {
+            throw code
+        } catch {
+            try end(with: error)
+        }
+    }
+
     /// Says why a command could not do what it is for, and ends it.
     static func end(with error: any Error) throws -> Never {
         StandardStreams.complain("\(error)")
         throw ExitCode.failure
+    }
+}
+
+extension AdminFailure {
+    /// - Parameter answer: of another status than 200.
+    init(answer: String, status: Int) {
+        self.init(AdminErrors.messages(in: answer, status: status).joined(separator: "; "))
     }
 }

@@ -10,7 +10,11 @@ struct Wharf: AsyncParsableCommand {
         commandName: "wharf",
         abstract: "A pull-through caching mirror for container images.",
         version: "wharf \(version)",
-        subcommands: [ServeCommand.self, ReloadCommand.self, ScrubCommand.self, CollectCommand.self, BenchCommand.self])
+        subcommands: [
+            ServeCommand.self, StatsCommand.self, ListCommand.self, InspectCommand.self, PrefetchCommand.self,
+            PinCommand.self, UnpinCommand.self, InvalidateCommand.self, EvictCommand.self, ReloadCommand.self,
+            ScrubCommand.self, CollectCommand.self, BenchCommand.self,
+        ])
 
     static func main() async {
         StandardStreams.ensure()

@@ -9,6 +9,7 @@
 //     WHARF_BINARY=PATH     the program to test, where it is not the one built beside the tests
 //     WHARF_KILLS=N         how often CrashTests kill at random; WHARF_CRASH_SEED=N, and WHARF_CRASH_ALL=1 for every step
 //                           and cut instead of some: `deploy/crash` sets them
+//     WHARF_SCREENSHOTS=DIR where the tests of the dashboard leave pictures of it; none: nowhere
 //     WHARF_TEST_SHOW=1     prints what the recorders saw
 //     WHARF_TEST_KEEP=1     leaves the benches, with every program's output, for a look
 

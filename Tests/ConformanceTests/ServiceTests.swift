@@ -78,7 +78,8 @@ extension Conformance {
     @Suite("GET /stats") struct StatisticsTests {
         /// Section 4 of the contract, key by key.
         private static let contract = Shape.object([
-            "version": .text, "uptime_seconds": .number, "ready": .bool,
+            "version": .text, "uptime_seconds": .number, "started_at": .text, "ready": .bool, "offline": .bool,
+            "hosted_push": .bool, "login_listen": .orNull(.text),
             "storage": .object([
                 "bytes": .integer, "max_bytes": .integer, "free_bytes": .integer, "blobs": .integer,
                 "manifests": .integer, "tags": .integer, "pinned_bytes": .integer, "hosted_bytes": .integer,
@@ -99,6 +100,7 @@ extension Conformance {
             "upstreams": .array(
                 .object([
                     "name": .text, "endpoint": .text, "healthy": .bool, "breaker": .text, "spent": .bool,
+                    "spent_until_at": .orNull(.text), "offline": .bool,
                     "requests": .integer, "errors": .integer, "bytes": .integer, "last_error": .orNull(.text),
                     "rate_limit": .orNull(
                         .object([

@@ -35,7 +35,8 @@ import Testing
             let view = StatisticsView(try await reply.json())
             #expect(
                 shape(view.document) == [
-                    "version": "string", "uptime_seconds": "number", "ready": "flag", "storage": "object",
+                    "version": "string", "uptime_seconds": "number", "started_at": "string", "ready": "flag",
+                    "offline": "flag", "hosted_push": "flag", "login_listen": "null", "storage": "object",
                     "requests": "object", "bytes": "object", "hit_ratio": "number", "byte_hit_ratio": "number",
                     "bytes_saved": "number", "in_flight": "list", "upstreams": "list", "top_repositories": "list",
                 ])
@@ -51,6 +52,7 @@ import Testing
             #expect(shape(view.object("bytes")) == numbers("to_clients from_store from_upstream"))
             #expect(view.document["version"] as? String == "0.1.0")
             #expect(view.number("uptime_seconds") == 12.5)
+            #expect(view.document["hosted_push"] as? Bool == true && view.document["offline"] as? Bool == false)
             #expect(view.document["ready"] as? Bool == true)
             #expect(view.number("hit_ratio") == 0 && view.number("byte_hit_ratio") == 0)
             #expect(view.requests == [:] && view.bytes == [:])
@@ -66,7 +68,7 @@ import Testing
                 #expect(
                     shape(upstream) == [
                         "name": "string", "endpoint": "string", "healthy": "flag", "breaker": "string", "spent": "flag",
-                        "requests": "number",
+                        "spent_until_at": "null", "offline": "flag", "requests": "number",
                         "errors": "number", "bytes": "number", "last_error": "null", "rate_limit": "null",
                     ])
                 #expect(upstream["healthy"] as? Bool == true)
@@ -83,6 +85,20 @@ import Testing
             #expect(limit?["remaining"] as? Int == 76)
             #expect(limit?["window_seconds"] as? Int == 21_600)
             #expect(limit?["source"] as? String == "127.0.0.1")
+        }
+    }
+
+    @Test func `when nothing may be pulled, the time is told at which pulls come back`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            let image = scene.image()
+            let refusal = StubFault.status(429, fields: [(name: "Retry-After", value: "90")])
+            scene.stub.inject(refusal, into: "\(image.manifest.digest)")
+            _ = await scene.get("\(Scene.alpine)/manifests/\(image.manifest.digest)")
+            let upstream = try await scene.statistics().list("upstreams")[0]
+            #expect(upstream["spent"] as? Bool == true)
+            // The scene's wall clock stands at 2023-11-14T22:13:20Z.
+            let until = try #require(upstream["spent_until_at"] as? String)
+            #expect(until.hasPrefix("2023-11-14T22:14:") && until.hasSuffix(".000Z"))
         }
     }
 

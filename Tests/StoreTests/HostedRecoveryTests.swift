@@ -169,7 +169,7 @@ import Testing
         try await scene.life { store in
             #expect(try await store.isStored(Digest.of([1])))
             let old = try await store.database.leastRecentlyUsed(10, at: 7, lease: .zero)
-            #expect(old.map(\.digest) == [Digest.of([1])])
+            #expect(old.candidates.map(\.digest) == [Digest.of([1])])
         }
     }
 }

@@ -91,7 +91,7 @@ import Testing
         try await scene.life { store in
             let cached = [try await store.put([1]), try await store.put([2])]
             scene.clock.turn(by: .seconds(3600))
-            let chosen = try await store.database.leastRecentlyUsed(10, at: scene.clock.now, lease: .zero)
+            let chosen = try await store.database.leastRecentlyUsed(10, at: scene.clock.now, lease: .zero).candidates
             #expect(Set(chosen.map(\.digest)) == Set(cached))
             try await store.push([2], to: acme)
             let pushed = try await store.database.hosted(among: chosen)

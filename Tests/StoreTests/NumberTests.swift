@@ -17,7 +17,7 @@ import Testing
     }
 
     private func candidates(_ store: ContentStore) async throws -> [MetadataDatabase.Candidate] {
-        try await store.database.leastRecentlyUsed(100, at: scene.clock.now, lease: .zero)
+        try await store.database.leastRecentlyUsed(100, at: scene.clock.now, lease: .zero).candidates
     }
 
     @Test func `what belongs to an image has numbers that lie together`() async throws {

@@ -88,7 +88,7 @@ import Testing
         store.recordUse(signature, lease: true)
         try await store.database.record(store.uses.takeAll())
         let idle = try await store.database.leastRecentlyUsed(10, at: scene.clock.now, lease: .seconds(900))
-        #expect(idle.map(\.digest) == [image])
+        #expect(idle.candidates.map(\.digest) == [image])
     }
 
     @Test func `where the content is lost it is not listed, and is again once it is here again`() async throws {

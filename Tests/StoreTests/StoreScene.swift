@@ -1,6 +1,7 @@
 // What the tests are played with: a directory, a wall clock turned by hand, seeded bytes, laws that always hold.
 
 import Foundation
+import GRDB
 import Logging
 import OCI
 import Synchronization
@@ -147,6 +148,8 @@ final class StoreScene: Sendable {
         let figures = try await store.database.figures()
         #expect(
             figures.blobs + figures.manifests == files.count, "a row without a file", sourceLocation: sourceLocation)
+        #expect(
+            try await figures == store.database.walked(), "not what a walk counts", sourceLocation: sourceLocation)
         let ledger = store.capacity.snapshot
         #expect(ledger.reserved == 0, sourceLocation: sourceLocation)
         #expect(ledger.partial == ingestOnDisk, "not what du says of ingest", sourceLocation: sourceLocation)
@@ -157,6 +160,21 @@ final class StoreScene: Sendable {
         #expect(
             files.values.allSatisfy { [0, 4096].contains($0.onDisk - onDisk($0.size)) }, "not what du says",
             sourceLocation: sourceLocation)
+    }
+}
+
+extension MetadataDatabase {
+    /// What the triggers count, by a walk over all rows.
+    func walked() async throws(StoreError) -> StoredFigures {
+        try await read { db in
+            func number(_ sql: String) throws -> Int { try Int.fetchOne(db, sql: sql) ?? 0 }
+            let manifests = try number("SELECT count(*) FROM manifest WHERE digest IN (SELECT digest FROM blob)")
+            return StoredFigures(
+                blobs: try number("SELECT count(*) FROM blob") - manifests, manifests: manifests,
+                tags: try number("SELECT count(*) FROM tag") + number("SELECT count(*) FROM hostedTag"),
+                pinnedBytes: Int64(try number("SELECT ifnull(sum(size), 0) FROM blob WHERE pinned = 1")),
+                hostedBytes: Int64(try number("SELECT ifnull(sum(size), 0) FROM blob WHERE hosted = 1")))
+        }
     }
 }
 

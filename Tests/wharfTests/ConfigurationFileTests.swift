@@ -24,6 +24,15 @@ import Testing
         #expect(configuration.origin(of: "cache.max-size") == .builtIn)
     }
 
+    @Test func `a room that there is not, and a level that there is not, are mistakes`() {
+        let thrown = #expect(throws: ConfigurationMistakes.self) {
+            try folder.load("log:\n  levels:\n    shop: debug\n    cache: loud\n")
+        }
+        let mistakes = thrown?.mistakes.map { "\($0)" } ?? []
+        #expect(mistakes.contains { $0.contains("unknown key log.levels.shop") })
+        #expect(mistakes.contains { $0.contains("log.levels.cache: \"loud\" is none of trace") })
+    }
+
     @Test func `without a file there are the defaults`() throws {
         let (configuration, _) = try Configuration.load(file: nil, flags: .init(), environment: [:])
         #expect(configuration.defaultUpstream == "docker.io")
@@ -41,7 +50,7 @@ import Testing
               verify-rate: 100%
             limits: {connections: 7, connections-per-address: 3, header-timeout: 1s, idle-timeout: 2s, client-stall-timeout: 3s}
             drain: 5s
-            log: {level: debug, format: json}
+            log: {level: debug, format: json, levels: {store: trace, requests: error}}
             offline: true
             """)
         #expect(warnings.isEmpty)
@@ -55,7 +64,9 @@ import Testing
         #expect(configuration.limits.connectionsPerAddress == 3)
         #expect(configuration.limits.clientStallTimeout == .seconds(3))
         #expect(configuration.drain == .seconds(5))
-        #expect(configuration.log == Configuration.Log(level: .debug, format: .json))
+        #expect(
+            configuration.log
+                == Configuration.Log(level: .debug, levels: [.store: .trace, .requests: .error], format: .json))
         #expect(configuration.offline)
         #expect(configuration.origin(of: "cache.max-size") == .file(folder.path("wharf.yaml"), line: 4))
         #expect(configuration.origin(of: "listen") == .file(folder.path("wharf.yaml"), line: 1))

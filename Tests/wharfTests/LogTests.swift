@@ -41,6 +41,44 @@ import Testing
         }
     }
 
+    @Test func `a room may say more than the others, or less, and its lines name it`() {
+        let pipe = Pipe()
+        let writer = LogWriter(to: pipe.fileHandleForWriting.fileDescriptor)
+        var log = Configuration.Log(level: .info, format: .text)
+        log.levels = [.store: .debug, .requests: .warning, .upstream: .critical]
+        let settings = LogSettings(log)
+        let logger = Logger(label: "test") { LineLogHandler(label: $0, settings: settings, writer: writer) }
+        logger.debug("not shown")
+        logger.of(.store).debug("shown")
+        logger.of(.cache).debug("not shown")
+        logger.of(.upstream).error("not shown")
+        #expect(!LineAccessLog(settings: settings, writer: writer).isOn)
+        // As a reload does.
+        settings.set(Configuration.Log(level: .debug, format: .text))
+        logger.of(.upstream).debug("shown")
+        #expect(LineAccessLog(settings: settings, writer: writer).isOn)
+        writer.flush()
+        try? pipe.fileHandleForWriting.close()
+        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        let lines = text.split(separator: "\n").map { $0.split(separator: " ").dropFirst().joined(separator: " ") }
+        #expect(lines == ["debug shown room=store", "debug shown room=upstream"])
+    }
+
+    @Test func `every room has its own level, whatever that of all is`() {
+        for room in Configuration.LogRoom.allCases {
+            for level in Configuration.LogLevel.allCases {
+                var log = Configuration.Log(level: .notice, format: .json)
+                log.levels = [room: level]
+                let settings = LogSettings(log)
+                #expect(settings.level(of: room).rawValue == level.rawValue)
+                #expect(settings.level() == .notice && settings.format == .json)
+                for other in Configuration.LogRoom.allCases where other != room {
+                    #expect(settings.level(of: other) == .notice)
+                }
+            }
+        }
+    }
+
     @Test func `JSON is one object a line`() throws {
         let text = line(.json, ["status": "200", "note": "\u{1}\u{2028}\""])
         let object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: String])

@@ -27,6 +27,11 @@ package final class Access: Sendable, CustomStringConvertible, CustomDebugString
     /// Other rules, from the next request on.
     package func reconfigure(_ rules: AccessRules) { state.withLock { $0 = State(rules) } }
 
+    /// Whether there is anybody who may push, by where he is or by who he is; the admin, who may do all, aside.
+    var letsSomebodyPush: Bool { state.withLock { !$0.rules.push.isEmpty } }
+
+    var waitingLogins: Int { state.withLock { $0.rules.passwords }?.load ?? 0 }
+
     var showsCatalog: Bool { state.withLock { $0.rules.showsCatalog } }
 
     /// Whether it came through the admin socket, or carries the admin token as `Authorization: Bearer` (RFC 6750 §2.1),

@@ -102,6 +102,9 @@ package final class Passwords: Sendable, CustomStringConvertible, CustomDebugStr
         }
     }
 
+    /// Logins that wait or are being looked at.
+    var load: Int { waiting.withLock { $0.count } }
+
     /// Who waits for the thread. The same login asked of it many times at once, as when a site's machines begin, is
     /// looked at once.
     private struct Waiting {
@@ -109,6 +112,8 @@ package final class Passwords: Sendable, CustomStringConvertible, CustomDebugStr
 
         private var waiters: [Digest: [CheckedContinuation<Verdict, Never>]] = [:]
         private var places: [String: Int] = [:]
+
+        var count: Int { waiters.count }
 
         mutating func add(_ waiter: CheckedContinuation<Verdict, Never>, _ key: Digest, _ peer: String) -> Place {
             if waiters[key] != nil {

@@ -3,110 +3,69 @@
 import HTTPSemantics
 import HTTPServer
 import HTTPTypes
-import OCI
 import PullThrough
 
+/// What is told is in the `MetricsOf…` files. Counters of requests and bytes go on over a restart, as those of `/stats`
+/// do; all others begin with the program.
 struct MetricsHandler: Sendable {
     let cache: PullThroughCache
+    let access: Access
     let version: String
+    let vitals: Vitals
     /// Seconds since the start.
     let uptime: @Sendable () -> Double
 
     func respond() async -> Response {
+        let figures = await cache.figures()
         var text = MetricsText()
-        write(await cache.figures(), to: &text)
+        program(&text)
+        text.pulls(figures, vitals.server().times)
+        text.fills(figures)
+        text.upstreams(figures)
+        text.storage(figures)
+        queues(figures, &text)
         return Response(
             status: .ok,
             fields: [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"],
             body: .bytes(Array(text.lines.utf8)))
     }
 
-    private func write(_ figures: Figures, to text: inout MetricsText) {
-        text.family("wharf_build_info", .gauge, "The version that runs.", [(["version": version], 1)])
+    private func program(_ text: inout MetricsText) {
+        text.family("wharf_build_info", .gauge, "1, with the version that runs.", [(["version": version], 1)])
         text.family("wharf_uptime_seconds", .gauge, "Seconds since the start.", [([:], uptime())])
-
-        let totals = figures.totals
+        let server = vitals.server()
+        text.family("wharf_connections", .gauge, "Client connections that are open.", Int64(server.connections))
         text.family(
-            "wharf_requests_total", .counter, "Pull requests for manifests and blobs, by how they were answered.",
-            RequestClass.allCases.map { (["class": $0.rawValue], Double(totals.requests[$0] ?? 0)) })
-        text.family("wharf_client_bytes_total", .counter, "Body bytes sent to clients.", totals.toClients)
-        text.family("wharf_received_bytes_total", .counter, "Body bytes received from upstreams.", totals.fromUpstream)
-        text.family("wharf_transfers", .gauge, "Blobs on their way from an upstream.", Int64(figures.inFlight.count))
-
-        let storage = figures.storage
-        text.family("wharf_storage_bytes", .gauge, "Bytes on the disk.", storage.used)
-        text.family("wharf_storage_limit_bytes", .gauge, "The most that may be stored.", storage.limit)
-        text.family("wharf_storage_free_bytes", .gauge, "What the file system has left.", storage.free)
-        text.family("wharf_storage_hosted_bytes", .gauge, "Bytes of what was pushed here.", storage.hosted)
-        text.family("wharf_storage_blobs", .gauge, "Blobs stored.", Int64(storage.blobs))
-        text.family("wharf_storage_manifests", .gauge, "Manifests stored.", Int64(storage.manifests))
-        text.family("wharf_evicted_blobs_total", .counter, "Blobs removed to make room.", storage.evictedBlobs)
-        text.family("wharf_evicted_bytes_total", .counter, "Their bytes.", storage.evictedBytes)
+            "wharf_connections_limit", .gauge, "Client connections that may be open.", Int64(server.mostConnections))
+        guard let process = vitals.process() else { return }
         text.family(
-            "wharf_quarantined_blobs", .gauge, "Files that did not match their digest.", Int64(storage.quarantined))
-
-        write(figures.endpoints, to: &text)
-    }
-
-    private func write(_ endpoints: [Figures.Endpoint], to text: inout MetricsText) {
-        func family(
-            _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (Figures.Endpoint) -> Double?
-        ) {
-            text.family(
-                name, kind, help,
-                endpoints.compactMap { endpoint in
-                    value(endpoint).map { (["upstream": endpoint.upstream, "endpoint": endpoint.url], $0) }
-                })
-        }
-        family("wharf_upstream_requests_total", .counter, "Requests sent to an endpoint.") { Double($0.requests) }
-        family("wharf_upstream_errors_total", .counter, "Those that were its failure.") { Double($0.errors) }
-        family("wharf_upstream_bytes_total", .counter, "Body bytes it brought.") { Double($0.bytes) }
+            "wharf_process_resident_memory_bytes", .gauge, "Bytes of memory that are resident.", process.residentBytes)
         text.family(
-            "wharf_upstream_breaker", .gauge, "1 for the state that an endpoint's circuit breaker is in.",
-            endpoints.flatMap { endpoint in
-                ["closed", "open", "half-open"].map { state in
-                    (
-                        ["upstream": endpoint.upstream, "endpoint": endpoint.url, "state": state],
-                        endpoint.breaker == state ? 1 : 0
-                    )
-                }
-            })
-        family("wharf_upstream_rate_limit", .gauge, "Pulls allowed in a window, as last told.") {
-            $0.rateLimit?.limit.map(Double.init)
-        }
-        family("wharf_upstream_rate_limit_remaining", .gauge, "Pulls that remain, as last told.") {
-            $0.rateLimit?.remaining.map(Double.init)
-        }
-        family("wharf_upstream_rate_limit_spent", .gauge, "1 while nothing may be pulled.") { $0.isSpent ? 1 : 0 }
-    }
-}
-
-/// Lines of the text exposition format, version 0.0.4.
-struct MetricsText {
-    enum Kind: String { case counter, gauge }
-
-    private(set) var lines = ""
-
-    /// A family without samples is left out.
-    mutating func family(_ name: String, _ kind: Kind, _ help: String, _ samples: [([String: String], Double)]) {
-        guard !samples.isEmpty else { return }
-        lines += "# HELP \(name) \(help)\n# TYPE \(name) \(kind.rawValue)\n"
-        for (labels, value) in samples {
-            let written = labels.sorted { $0.key < $1.key }.map { "\($0.key)=\"\(Self.escaped($0.value))\"" }
-            lines += name + (written.isEmpty ? "" : "{\(written.joined(separator: ","))}") + " \(Self.number(value))\n"
-        }
+            "wharf_process_virtual_memory_bytes", .gauge, "Bytes of address space, most of which is no memory.",
+            process.virtualBytes)
+        text.family("wharf_process_open_fds", .gauge, "File descriptors that are open.", process.openDescriptors)
+        text.family("wharf_process_max_fds", .gauge, "File descriptors that may be open.", process.mostDescriptors)
+        text.family(
+            "wharf_process_cpu_seconds_total", .counter, "Seconds of processor time, user and system.",
+            [([:], process.cpuSeconds)])
+        text.family(
+            "wharf_process_start_time_seconds", .gauge, "Start of the process, in seconds since 1970 (UTC).",
+            [([:], Double(vitals.startedAt) / 1000)])
     }
 
-    mutating func family(_ name: String, _ kind: Kind, _ help: String, _ value: Int64) {
-        family(name, kind, help, [([:], Double(value))])
-    }
-
-    /// Whole numbers without a fraction, as people expect them.
-    private static func number(_ value: Double) -> String {
-        Int64(exactly: value).map { "\($0)" } ?? "\(value)"
-    }
-
-    private static func escaped(_ text: String) -> String {
-        text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
+    /// What waits for what.
+    private func queues(_ figures: Figures, _ text: inout MetricsText) {
+        let log = vitals.log()
+        text.family(
+            "wharf_queue_waiting", .gauge,
+            "Jobs that wait or are being done: hashing of blobs, waits for the disk, passwords being compared.",
+            [
+                (["queue": "hash"], Double(figures.storage.hashing)),
+                (["queue": "disk"], Double(figures.storage.diskWaits)),
+                (["queue": "passwords"], Double(access.waitingLogins)),
+            ])
+        text.family("wharf_log_waiting_bytes", .gauge, "Bytes of log lines that nobody has read yet.", log.waitingBytes)
+        text.family(
+            "wharf_log_dropped_lines_total", .counter, "Log lines dropped because nobody read them.", log.droppedLines)
     }
 }

@@ -9,7 +9,9 @@ import PullThrough
 
 struct StatisticsHandler: Sendable {
     let cache: PullThroughCache
+    let access: Access
     let version: String
+    let vitals: Vitals
     /// Seconds since the start.
     let uptime: @Sendable () -> Double
 
@@ -20,7 +22,11 @@ struct StatisticsHandler: Sendable {
     }
 
     func document() async -> StatisticsDocument {
-        StatisticsDocument(await cache.figures(), version: version, uptime: uptime())
+        var document = StatisticsDocument(await cache.figures(), version: version, uptime: uptime())
+        document.startedAt = EventText.instant(vitals.startedAt)
+        document.hostedPush = access.letsSomebodyPush
+        document.loginListen = vitals.loginListen()
+        return document
     }
 
     /// On one line. Every value is a number, a string or a flag: there is nothing in it that cannot be encoded.
@@ -71,6 +77,9 @@ struct StatisticsDocument: Encodable {
         let healthy: Bool
         let breaker: String
         let spent: Bool
+        @Nullable var spentUntilAt: String?
+        /// The same for all: the configuration says so.
+        let offline: Bool
         let requests, errors, bytes: Int64
         @Nullable var lastError: String?
         @Nullable var rateLimit: RateLimit?
@@ -83,7 +92,12 @@ struct StatisticsDocument: Encodable {
 
     let version: String
     var uptimeSeconds: Double
+    var startedAt = ""
     let ready = true
+    let offline: Bool
+    /// Whether anybody may push here, and where people log in.
+    var hostedPush = false
+    @Nullable var loginListen: String?
     let storage: Storage
     let requests: Requests
     let bytes: Bytes
@@ -98,6 +112,7 @@ extension StatisticsDocument {
     init(_ figures: Figures, version: String, uptime: Double) {
         self.version = version
         uptimeSeconds = uptime
+        offline = figures.isOffline
         let stored = figures.storage
         storage = Storage(
             bytes: stored.used, maxBytes: stored.limit, freeBytes: stored.free, blobs: stored.blobs,
@@ -120,6 +135,7 @@ extension StatisticsDocument {
             Upstream(
                 name: endpoint.upstream, endpoint: endpoint.url, healthy: endpoint.isHealthy,
                 breaker: endpoint.breaker, spent: endpoint.isSpent,
+                spentUntilAt: endpoint.spentUntil.map(EventText.instant), offline: figures.isOffline,
                 requests: endpoint.requests, errors: endpoint.errors, bytes: endpoint.bytes,
                 lastError: endpoint.lastError,
                 rateLimit: endpoint.rateLimit.map {
@@ -128,7 +144,7 @@ extension StatisticsDocument {
                 })
         }
         topRepositories = figures.top.map {
-            Use(name: "\($0.repository)", requests: $0.use.requests, bytes: $0.use.bytes)
+            Use(name: $0.repository, requests: $0.use.requests, bytes: $0.use.bytes)
         }
     }
 }

@@ -34,17 +34,18 @@ struct HostedPulls: Sendable {
     }
 
     private func response(to request: Request, _ manifest: ManifestContent, _ tally: Tally) -> Response {
-        tally.count(.hit)
+        tally.count(.hit, .manifest)
         let entityTag = "\"\(manifest.digest)\""
         let fields: HTTPFields = [
             .contentType: "\(manifest.mediaType)", .contentDigest: "\(manifest.digest)", .eTag: entityTag,
             .cacheStatus: Self.hit,
         ]
         if Validators.ifNoneMatch(request.fields[.ifNoneMatch], entityTag: entityTag) {
-            return Response(status: .notModified, fields: fields)  // RFC 9110 §15.4.5
+            return Response(status: .notModified, fields: fields).timed(.manifest, .hit)  // RFC 9110 §15.4.5
         }
         return Response(
-            status: .ok, fields: fields, body: .bytes(manifest.bytes), observer: TrafficObserver(tally: tally))
+            status: .ok, fields: fields, body: .bytes(manifest.bytes), observer: TrafficObserver(tally: tally)
+        ).timed(.manifest, .hit)
     }
 
     // MARK: Blobs
@@ -74,9 +75,9 @@ struct HostedPulls: Sendable {
         ]
         let isKnown = Validators.ifNoneMatch(request.fields[.ifNoneMatch], entityTag: entityTag)
         if isKnown || request.method == .head {
-            tally.count(.hit)
+            tally.count(.hit, .blob)
             fields[.contentLength] = "\(blob.size)"
-            return Response(status: isKnown ? .notModified : .ok, fields: fields)
+            return Response(status: isKnown ? .notModified : .ok, fields: fields).timed(.blob, .hit)
         }
         let asked = RequestedRange.parse(
             range: request.fields[.range], ifRange: request.fields[.ifRange], entityTag: entityTag, size: blob.size,
@@ -88,18 +89,20 @@ struct HostedPulls: Sendable {
             (status, range) = (.partialContent, part)
             fields[.contentRange] = "\(ContentRange(part, size: blob.size))"
         case .unsatisfiable:
-            tally.count(.hit)
+            tally.count(.hit, .blob)
             return ErrorMapping.response(
                 .rangeNotSatisfiable, .rangeInvalid, "the blob has \(blob.size) bytes, and nothing of that range",
-                fields: [.contentRange: ContentRange.unsatisfied(blob.size), .acceptRanges: "bytes"])
+                fields: [.contentRange: ContentRange.unsatisfied(blob.size), .acceptRanges: "bytes"]
+            ).timed(.blob, .hit)
         }
         let file = OpenFile(taking: try blob.openDescriptor())
         blob.noteServed(Int64(range.count))
-        tally.count(.hit)
+        tally.count(.hit, .blob)
         let body = FileBody(complete: file, start: range.lowerBound, end: range.upperBound, size: blob.size)
         return Response(
             status: status, fields: fields, body: .file(body),
-            observer: HostedObserver(counting: TrafficObserver(tally: tally), blob: blob))
+            observer: HostedObserver(counting: TrafficObserver(tally: tally), blob: blob)
+        ).timed(.blob, .hit)
     }
 }
 

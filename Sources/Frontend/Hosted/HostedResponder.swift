@@ -55,8 +55,9 @@ struct HostedResponder: Sendable {
                 response.fields.append(UploadHandler.fields(id, received, in: name))
             }
         }
-        if request.isRead, endpoint.isPull, response.status.code >= 400, response.status.code != 416 {
-            cache.statistics.count(.error, of: Repository(hosted: name))
+        if request.isRead, let kind = endpoint.pullKind, response.status.code >= 400, response.status.code != 416 {
+            cache.statistics.count(.error, kind, of: Repository(hosted: name))
+            response = response.timed(kind, .error)
         }
         return finished(response, name)
     }

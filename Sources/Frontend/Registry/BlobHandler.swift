@@ -17,8 +17,8 @@ struct BlobHandler: Sendable {
                 ? try await facts(isKnown ? .notModified : .ok, digest, in: repository, request.lane)
                 : try await get(request, digest, in: repository)
         } catch {
-            cache.statistics.count(error.requestClass, of: repository)
-            return ErrorMapping.response(to: error, about: .blob)
+            cache.statistics.count(error.requestClass, .blob, of: repository)
+            return ErrorMapping.response(to: error, about: .blob).timed(.blob, error.requestClass)
         }
     }
 
@@ -48,10 +48,10 @@ struct BlobHandler: Sendable {
         _ status: HTTPResponse.Status, _ digest: Digest, in repository: Repository, size: Int64?,
         _ cacheStatus: CacheStatus, _ lane: Int
     ) -> Response {
-        cache.statistics.tally(of: repository, lane: lane).count(cacheStatus.requestClass)
+        cache.statistics.tally(of: repository, lane: lane).count(cacheStatus.requestClass, .blob)
         var fields = fields(of: digest, cacheStatus)
         if let size { fields[.contentLength] = "\(size)" }
-        return Response(status: status, fields: fields)
+        return Response(status: status, fields: fields).timed(.blob, cacheStatus.requestClass)
     }
 
     private func get(
@@ -76,15 +76,17 @@ struct BlobHandler: Sendable {
             let range = 0..<(reader.size ?? .max)
             return try response(.ok, fields, answer, reader, range, isPiece: false, repository, lane)
         case .unsatisfiable(let size):
-            cache.statistics.count(answer.status.requestClass, of: repository)
+            cache.statistics.count(answer.status.requestClass, .blob, of: repository)
             fields[.contentRange] = ContentRange.unsatisfied(size)
             return Response(status: .rangeNotSatisfiable, fields: fields)
+                .timed(.blob, answer.status.requestClass)
         case .scattered:
             // Lazy pullers ask for one range at a time when they are told so, and for the whole when they get it.
-            cache.statistics.count(.error, of: repository)
+            cache.statistics.count(.error, .blob, of: repository)
             return ErrorMapping.response(
                 .badRequest, .rangeInvalid, "several ranges that far apart are not here yet: ask for one at a time",
-                fields: [.cacheStatus: "\(answer.status)"])
+                fields: [.cacheStatus: "\(answer.status)"]
+            ).timed(.blob, .error)
         }
     }
 
@@ -111,7 +113,7 @@ struct BlobHandler: Sendable {
             throw Refusal(error, answer.status)
         }
         let tally = cache.statistics.tally(of: repository, lane: lane)
-        tally.count(answer.status.requestClass)
+        tally.count(answer.status.requestClass, .blob)
         let body = FileBody(file: file, start: range.lowerBound, end: reader.size.map { _ in range.upperBound }) {
             offset, atLeast, waker, call in
             let (available, ending) = reader.view(
@@ -121,7 +123,8 @@ struct BlobHandler: Sendable {
         let observer = TrafficObserver(tally: tally, reader: reader, asTheyCame: answer.beganFill)
         return Response(
             status: status, fields: fields, body: .file(body), observer: observer,
-            logged: isPiece && reader.isInFlight ? [(key: "verified", value: "false")] : [])
+            logged: isPiece && reader.isInFlight ? [(key: "verified", value: "false")] : []
+        ).timed(.blob, answer.status.requestClass)
     }
 
     private func fields(of digest: Digest, _ status: CacheStatus) -> HTTPFields {

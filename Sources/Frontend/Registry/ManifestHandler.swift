@@ -9,30 +9,32 @@ import PullThrough
 struct ManifestHandler: Sendable {
     let cache: PullThroughCache
     let access: Access
+    private static let hit = Series.place(.manifest, .hit)
 
     func respond(to request: Request, _ reference: Reference, in repository: Repository) async -> Response {
         do throws(Refusal) {
             let answer = try await cache.manifest(reference, in: repository, mustAsk: mustAsk(request))
-            cache.statistics.count(answer.status.requestClass, of: repository)
-            return response(to: request, answer, repository)
+            cache.statistics.count(answer.status.requestClass, .manifest, of: repository)
+            return response(to: request, answer, repository).timed(.manifest, answer.status.requestClass)
         } catch {
-            cache.statistics.count(error.requestClass, of: repository)
-            return ErrorMapping.response(to: error, about: .manifest)
+            cache.statistics.count(error.requestClass, .manifest, of: repository)
+            return ErrorMapping.response(to: error, about: .manifest).timed(.manifest, error.requestClass)
         }
     }
 
     /// What was in memory.
     func ready(_ request: Request, _ answer: ManifestAnswer, _ repository: Repository) -> Response {
-        cache.statistics.tally(of: repository, lane: request.lane).count(answer.status.requestClass)
-        return response(to: request, answer, repository)
+        cache.statistics.tally(of: repository, lane: request.lane).count(answer.status.requestClass, .manifest)
+        return response(to: request, answer, repository).timed(.manifest, answer.status.requestClass)
     }
 
     /// The same, with a head that was made for it before.
     func response(_ answer: ManifestAnswer, _ head: PreparedHead, _ target: KnownTarget) -> Response {
-        target.tally.count(.hit)
-        return Response(
-            head, age: answer.age, body: .bytes(answer.content.bytes),
-            observer: target.observer)
+        target.tally.count(.hit, .manifest)
+        var response = Response(
+            head, age: answer.age, body: .bytes(answer.content.bytes), observer: target.observer)
+        response.series = Self.hit
+        return response
     }
 
     /// RFC 9111 §5.2.1.4, for who holds the admin token: at everybody's word it would be a way to spend what an

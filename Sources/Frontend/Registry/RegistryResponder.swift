@@ -123,7 +123,7 @@ struct RegistryResponder: Sendable {
             if case .target(let target) = destination, request.isPlain { request.finding = target }
             return destination
         } catch {
-            if error.isPull { cache.statistics.count(.error, of: nil) }
+            if let kind = error.pull { cache.statistics.count(.error, kind, of: nil) }
             return .answer(versioned(error.response))
         }
     }
@@ -131,8 +131,8 @@ struct RegistryResponder: Sendable {
     /// There is nothing to look for: a mistake.
     private struct Settled: Error {
         let response: Response
-        /// Counted as a pull request that went wrong.
-        var isPull = false
+        /// Counted as a pull request of this kind that went wrong.
+        var pull: PullKind?
     }
 
     private func find(_ request: Request) throws(Settled) -> Destination {
@@ -142,7 +142,7 @@ struct RegistryResponder: Sendable {
         } catch {
             throw Settled(
                 response: ErrorMapping.response(to: error, isRead: request.isRead),
-                isPull: request.isRead && request.asksForContent)
+                pull: request.isRead ? request.kindAskedFor : nil)
         }
         guard request.isRead else {
             if let name = hostedName(endpoint) { return .change(endpoint, name) }
@@ -160,14 +160,14 @@ struct RegistryResponder: Sendable {
         let namespace = request.namespace
         let edition = cache.edition
         let repository: Repository
-        switch try route(name, request, isPull: endpoint.isPull) {
+        switch try route(name, request, as: endpoint.pullKind) {
         case .upstream(let found): repository = found
         case .hosted(let name): repository = Repository(hosted: name)
         }
         return .target(
             KnownTarget(
                 endpoint, repository,
-                tally: cache.statistics.tally(of: endpoint.isPull ? repository : nil, lane: request.lane),
+                tally: cache.statistics.tally(of: endpoint.pullKind == nil ? nil : repository, lane: request.lane),
                 isNamespaced: namespace != nil, isConditional: request.fields.contains(.ifNoneMatch),
                 edition: edition))
     }
@@ -181,13 +181,13 @@ struct RegistryResponder: Sendable {
     }
 
     private func route(
-        _ name: RepositoryName, _ request: Request, isPull: Bool
+        _ name: RepositoryName, _ request: Request, as pull: PullKind?
     ) throws(Settled) -> UpstreamDirectory.Route {
         do throws(PullThroughError) {
             if Via.current.leadsBack(to: pseudonym) { throw .leadsBack }
             return try cache.directory.route(name, namespace: request.namespace, ownHost: request.fields[.host])
         } catch {
-            throw Settled(response: ErrorMapping.response(to: error, about: .name), isPull: isPull)
+            throw Settled(response: ErrorMapping.response(to: error, about: .name), pull: pull)
         }
     }
 
@@ -233,19 +233,25 @@ extension Request {
 
     fileprivate var namespace: String? { queryValue("ns").flatMap { $0.isEmpty ? nil : $0 } }
 
-    /// Whether a path that names nothing (a bad name, digest or tag) asked for a manifest or a blob all the same.
-    fileprivate var asksForContent: Bool {
+    /// What a path that names nothing (a bad name, digest or tag) asked for all the same, if it is a pull.
+    fileprivate var kindAskedFor: PullKind? {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
-        return parts.count > 2 && ["manifests", "blobs"].contains(parts[parts.count - 2])
+        guard parts.count > 2 else { return nil }
+        return switch parts[parts.count - 2] {
+        case "manifests": .manifest
+        case "blobs": .blob
+        default: nil
+        }
     }
 }
 
 extension Endpoint {
-    /// Counted as a pull request: a manifest or a blob.
-    var isPull: Bool {
+    /// As what it is counted among pull requests, if it is one.
+    var pullKind: PullKind? {
         switch self {
-        case .manifest, .blob: true
-        case .base, .tags, .referrers, .uploads, .upload, .catalog: false
+        case .manifest: .manifest
+        case .blob: .blob
+        case .base, .tags, .referrers, .uploads, .upload, .catalog: nil
         }
     }
 

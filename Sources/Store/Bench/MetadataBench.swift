@@ -140,7 +140,7 @@ package struct MetadataBench<C: Clock>: Sendable where C.Duration == Duration {
     private func evictionsWithFiles(_ store: ContentStore, _ count: Int) async throws(StoreError) -> Double {
         let next = try await store.database.leastRecentlyUsed(count * 5 / 4, at: now(), lease: .zero)
         let bytes = [UInt8](repeating: 7, count: 4096)
-        for row in next where !Task.isCancelled {
+        for row in next.candidates where !Task.isCancelled {
             try makeDirectory(store.layout.blobDirectory(row.digest))
             let path = store.layout.blob(row.digest)
             let descriptor = try system("open", path) { Glibc.open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o444) }

@@ -88,6 +88,20 @@ actor Evictor {
         await pass.value
     }
 
+    /// Makes room because somebody says so, until no more than `size` bytes are used or nothing more may go. Leases are
+    /// no obstacle; pins and what was pushed here are.
+    ///
+    /// - Returns: what went in this pass, in blobs and bytes on disk.
+    func evict(to size: Int64) async -> (blobs: Int64, bytes: Int64) {
+        let previous = last
+        let pass = Task {
+            await previous?.value
+            return await evict(mindingLeases: false) { ledger, _ in ledger.used - size }
+        }
+        last = Task { _ = await pass.value }
+        return await pass.value
+    }
+
     /// Whether evicting all that may go would be enough: nothing goes for what then does not fit all the same.
     func canMakeRoom(for size: Int64) async -> Bool {
         guard size <= capacity.snapshot.limit else { return false }
@@ -113,39 +127,61 @@ actor Evictor {
         return try await unfinished + database.uses(of: candidates(count - unfinished.count))
     }
 
-    /// The least recently used that may go.
+    /// The least recently used that may go. It looks further until the places of all before them are known.
     private func candidates(_ count: Int) async throws(StoreError) -> [MetadataDatabase.Candidate] {
         // Until it is known what was pushed here, any of it might go.
         guard hosted.isKnown else { return [] }
-        return try await database.leastRecentlyUsed(count, at: now(), lease: lease)
+        var looked = max(count, Self.firstBatch)
+        while true {
+            let order = try await database.leastRecentlyUsed(looked, at: now(), lease: lease)
+            let isAll = order.candidates.count + order.places.count < looked
+            if order.candidates.count >= count || isAll { return Array(order.candidates.prefix(count)) }
+            looked *= 4
+        }
     }
 
     /// Evicts until `goal` is met or nothing more may go.
-    private func evict(until goal: (Ledger, _ free: Int64) -> Int64) async {
+    ///
+    /// While the rows of one batch go, the next is chosen and its files are put aside: the one is the database's writer's
+    /// work, the other a reader's and the file system's.
+    @discardableResult
+    private func evict(
+        mindingLeases: Bool = true, until goal: (Ledger, _ free: Int64) -> Int64
+    ) async -> (blobs: Int64, bytes: Int64) {
         var gone: (blobs: Int64, bytes: Int64) = (0, 0)
         var batch = Self.firstBatch
+        var leaving: Leaving?
         // What is forgotten takes less of the log than its file gave back, and it is emptied at the end.
         await database.letLogGrow(to: min(Self.log, capacity.snapshot.limit / 200))
         do throws(StoreError) {
             while true {
                 // Again before each batch: a manifest served during a long pass leases what it names.
                 await noteUses()
-                let excess = goal(capacity.snapshot, capacity.free)
-                guard excess > 0 else { break }
-                if await partials.removeOldest() { continue }
-                let went = try await evict(batch, atLeast: excess)
-                guard went.blobs > 0 else { break }
+                // What is on its way out is not counted as gone yet; its files may be.
+                let excess = goal(capacity.snapshot, capacity.free) - (leaving?.bytes ?? 0)
+                if excess > 0, await partials.removeOldest() { continue }
+                let next =
+                    excess > 0
+                    ? try await takeOut(batch, atLeast: excess, mindingLeases, behind: leaving) : nil
+                guard next != nil || leaving != nil else { break }
+                let before = leaving
+                leaving = next
+                if let before {
+                    try await finish(before)
+                    gone = (gone.blobs + Int64(before.rows.count), gone.bytes + before.bytes)
+                }
                 batch = Self.batch
-                gone = (gone.blobs + went.blobs, gone.bytes + went.bytes)
             }
         } catch {
             // What is amiss has been told, once.
             logger.debug("eviction failed", metadata: ["error": "\(error)"])
+            if let leaving { try? await finish(leaving) }
         }
         await database.truncateLog()
-        guard gone.blobs > 0 else { return }
+        guard gone.blobs > 0 else { return gone }
         evicted = (evicted.blobs + gone.blobs, evicted.bytes + gone.bytes)
         logger.info("evicted", metadata: ["blobs": "\(gone.blobs)", "bytes": "\(gone.bytes)"])
+        return gone
     }
 
     /// On a full disk they cannot be written down, and making room matters more than who was used last.
@@ -157,26 +193,56 @@ actor Evictor {
         }
     }
 
-    /// One batch: gates by try, files out of sight, rows away in one transaction, gates open, files unlinked.
-    private func evict(
-        _ count: Int, atLeast bytes: Int64
-    ) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
+    /// A batch whose files are aside, in its digests' turns, while its rows go.
+    private struct Leaving {
+        let rows: [MetadataDatabase.Candidate]
+        let held: [MetadataDatabase.Candidate]
+        /// On the disk.
+        let bytes: Int64
+        let life: Int
+        let forgetting: Task<Result<Void, StoreError>, Never>
+    }
+
+    /// One batch: gates by try, files out of sight; then its rows begin to go, in one transaction.
+    ///
+    /// - Parameter before: whose rows may still be seen, and whose gates are held: so nobody is taken twice.
+    /// - Returns: nil if there is nobody to take, and nothing to write down.
+    private func takeOut(
+        _ count: Int, atLeast bytes: Int64, _ mindsLeases: Bool, behind before: Leaving?
+    ) async throws(StoreError) -> Leaving? {
         let life = database.life
-        let candidates = try await candidates(count)
+        // Until it is known what was pushed here, any of it might go.
+        guard hosted.isKnown else { return nil }
+        // At the end of time every lease has ended.
+        let (time, lease) = mindsLeases ? (now(), lease) : (.max, .zero)
+        let order = try await database.leastRecentlyUsed(count + (before?.rows.count ?? 0), at: time, lease: lease)
         var promised: Int64 = 0
-        let held = candidates.filter { candidate in
+        let held = order.candidates.filter { candidate in
             guard promised < bytes, gate.tryEnter(candidate.digest) else { return false }
             // Before its file goes: an open one would keep its room.
             hot.drop(candidate.digest)
             promised += onDisk(candidate.size)
             return true
         }
-        guard !held.isEmpty else { return (0, 0) }
-        defer { for candidate in held { gate.leave(candidate.digest) } }
-        // Somebody may have pushed or mounted one since it was chosen; from here on nobody does.
-        let pushed = try await database.hosted(among: held)
-        let going = held.filter { !pushed.contains($0.number) }
-        guard !going.isEmpty else { return (0, 0) }
+        guard !held.isEmpty || !order.places.isEmpty else { return nil }
+        do throws(StoreError) {
+            // Somebody may have pushed or mounted one since it was chosen; from here on nobody does.
+            let pushed = try await database.hosted(among: held)
+            let (rows, aside) = try await putAside(held.filter { !pushed.contains($0.number) })
+            return Leaving(
+                rows: rows, held: held, bytes: rows.reduce(0) { $0 + onDisk($1.size) }, life: life,
+                forgetting: Task { await forget(rows, aside, order.places, chosenIn: life) })
+        } catch {
+            for candidate in held { gate.leave(candidate.digest) }
+            throw error
+        }
+    }
+
+    /// - Returns: whose files are out of sight, and under which names they wait to be unlinked.
+    private func putAside(
+        _ going: [MetadataDatabase.Candidate]
+    ) async throws(StoreError) -> (gone: [MetadataDatabase.Candidate], aside: [String]) {
+        guard !going.isEmpty else { return ([], []) }
         let names = nextTrash(going.count)
         let (gone, aside, failure) = try await DiskQueue.run { [layout] () throws(StoreError) in
             var gone: [MetadataDatabase.Candidate] = []
@@ -195,20 +261,36 @@ actor Evictor {
         // Whose file stays, its row stays: it takes its room all the same.
         if let failure { health.met(failure) }
         if gone.isEmpty, let failure { throw failure }
+        return (gone, aside)
+    }
+
+    private func forget(
+        _ rows: [MetadataDatabase.Candidate], _ aside: [String], _ places: [Int64: Int64], chosenIn life: Int
+    ) async -> Result<Void, StoreError> {
         do throws(StoreError) {
-            try await database.forget(gone, chosenIn: life)
-            await empty(aside)
+            do throws(StoreError) {
+                try await database.forget(rows, places: places, chosenIn: life)
+                await empty(aside)
+            } catch {
+                // A full disk is no place for a transaction: the files make the room to forget them in. Rows that are
+                // left without a file go when files and rows are reconciled.
+                await empty(aside)
+                health.mustReconcile.store(true, ordering: .relaxed)
+                try await database.forget(rows, places: places, chosenIn: life)
+            }
+            return .success(())
         } catch {
-            // A full disk is no place for a transaction: the files make the room to forget them in. Rows that are left
-            // without a file go when files and rows are reconciled.
-            await empty(aside)
-            health.mustReconcile.store(true, ordering: .relaxed)
-            try await database.forget(gone, chosenIn: life)
+            return .failure(error)
         }
-        let freed = gone.reduce(0) { $0 + onDisk($1.size) }
+    }
+
+    /// Waits until its rows are gone, and lets go of its digests.
+    private func finish(_ batch: Leaving) async throws(StoreError) {
+        let result = await batch.forgetting.value
+        for candidate in batch.held { gate.leave(candidate.digest) }
+        try result.get()
         // Where the rows were lost meanwhile, what was committed counts as unknown.
-        capacity.forget(freed, in: life)
-        return (Int64(gone.count), freed)
+        capacity.forget(batch.bytes, in: batch.life)
     }
 
     /// A file that is not there is as good as taken away. One that cannot be moved (a full directory, a folder that

@@ -184,8 +184,12 @@ extension MetadataDatabase {
             return try db.execute(
                 sql: "DELETE FROM hostedTag WHERE repository = ? AND tag = ?", arguments: [id, tag.description])
         }
-        try db.cachedStatement(sql: "INSERT OR REPLACE INTO hostedTag (repository, tag, digest) VALUES (?, ?, ?)")
-            .execute(arguments: [id, tag.description, digest.numberMakingOne(in: db)])
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO hostedTag (repository, tag, digest) VALUES (?, ?, ?)
+                ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest
+                """
+        ).execute(arguments: [id, tag.description, digest.numberMakingOne(in: db)])
     }
 
     private static func unhost(

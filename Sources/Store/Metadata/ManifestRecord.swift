@@ -113,7 +113,11 @@ extension MetadataDatabase {
                         """),
                 arguments: [id, tag.description])
             try db.cachedStatement(
-                sql: "INSERT OR REPLACE INTO tag (repository, tag, digest, checkedAt) VALUES (?, ?, ?, ?)"
+                sql: """
+                    INSERT INTO tag (repository, tag, digest, checkedAt) VALUES (?, ?, ?, ?)
+                    ON CONFLICT (repository, tag) DO UPDATE SET
+                        digest = excluded.digest, checkedAt = excluded.checkedAt
+                    """
             ).execute(arguments: [id, tag.description, digest.numberMakingOne(in: db), now])
             return earlier.flatMap { Digest(data: $0) }
         }

@@ -20,6 +20,12 @@ enum Schema {
         migrator.registerMigration("5") { db in
             for statement in SchemaOfHosting.statements { try db.execute(sql: statement) }
         }
+        migrator.registerMigration("6") { db in
+            for statement in SchemaOfFigures.statements { try db.execute(sql: statement) }
+        }
+        migrator.registerMigration("7") { db in
+            for statement in SchemaOfPins.statements { try db.execute(sql: statement) }
+        }
         migrator.registerMigration("8") { db in
             for statement in SchemaOfBrowsing.statements { try db.execute(sql: statement) }
         }

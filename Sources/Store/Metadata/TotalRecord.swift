@@ -21,27 +21,15 @@ extension MetadataDatabase {
         try Int64.fetchOne(db, sql: "SELECT ifnull(sum((size + 4095) & ~4095), 0) FROM blob") ?? 0
     }
 
+    /// One row, whatever is stored: `SchemaOfFigures`.
     func figures() async throws(StoreError) -> StoredFigures {
-        try await read { db in
-            var figures = StoredFigures()
-            // Rows about manifests whose content was lost stay, so they are counted where there is content.
-            figures.manifests =
-                try Int.fetchOne(
-                    db,
-                    sql: """
-                        SELECT count(*) FROM manifest
-                        WHERE EXISTS (SELECT 1 FROM blob WHERE blob.digest = manifest.digest)
-                        """) ?? 0
-            let all = try Int.fetchOne(db, sql: "SELECT count(*) FROM blob") ?? 0
-            figures.blobs = all - figures.manifests
-            figures.tags =
-                try Int.fetchOne(
-                    db, sql: "SELECT (SELECT count(*) FROM tag) + (SELECT count(*) FROM hostedTag)") ?? 0
-            figures.pinnedBytes =
-                try Int64.fetchOne(db, sql: "SELECT ifnull(sum(size), 0) FROM blob WHERE pinned = 1") ?? 0
-            figures.hostedBytes =
-                try Int64.fetchOne(db, sql: "SELECT ifnull(sum(size), 0) FROM blob WHERE hosted = 1") ?? 0
-            return figures
+        try await lookUp { db in
+            let row = try Row.fetchOne(
+                db.cachedStatement(sql: "SELECT files, manifests, tags, pinnedBytes, hostedBytes FROM stored"))
+            guard let row else { return StoredFigures() }  // it is there from the migration on
+            let (files, manifests): (Int, Int) = (row[0], row[1])
+            return StoredFigures(
+                blobs: files - manifests, manifests: manifests, tags: row[2], pinnedBytes: row[3], hostedBytes: row[4])
         }
     }
 
@@ -64,13 +52,6 @@ extension MetadataDatabase {
                 INSERT INTO total (name, value) VALUES ('store.trials', 1)
                 ON CONFLICT (name) DO UPDATE SET value = value + 1
                 """)
-    }
-
-    func save(totals: [String: Int64]) async throws(StoreError) {
-        try await write { db in
-            let statement = try db.cachedStatement(sql: "INSERT OR REPLACE INTO total (name, value) VALUES (?, ?)")
-            for (name, value) in totals { try statement.execute(arguments: [name, value]) }
-        }
     }
 
     /// Which of these digests have a row: for reconciling files with the database.

@@ -57,57 +57,61 @@ extension MetadataDatabase {
         let size: Int64
     }
 
+    /// Who goes next, and what is to be written down of it.
+    struct Order: Equatable, Sendable {
+        /// The first to go is the first.
+        var candidates: [Candidate] = []
+        /// Manifests by their numbers, each with the time of use that puts it behind the blobs that only it names.
+        var places: [Int64: Int64] = [:]
+    }
+
     /// What may go. A lease that ends later than one given now would was given by a clock that has been set back
     /// since: void.
     private static let idle = "pinned = 0 AND hosted = 0 AND (leasedUntil <= ?1 OR leasedUntil > ?2)"
 
     /// The least recently used, up to `limit` of them, that nothing holds.
     ///
-    /// A manifest goes with, or after, the blobs only it names: one whose own blobs were used later than itself is
-    /// moved behind them, here, where it costs once, and not at every use.
-    func leastRecentlyUsed(_ limit: Int, at now: Int64, lease: Duration) async throws(StoreError) -> [Candidate] {
+    /// A manifest goes with, or after, the blobs only it names: one whose own blobs were used later than itself takes
+    /// its place behind them, here, where it costs once, and not at every use. Those whose place is behind the last
+    /// that was looked at are not among the candidates.
+    func leastRecentlyUsed(_ limit: Int, at now: Int64, lease: Duration) async throws(StoreError) -> Order {
         let arguments: StatementArguments = [now, now + lease.milliseconds, limit]
-        do throws(StoreError) {
-            return try await write { db in
-                var (moved, place) = (limit, 0)
-                while moved > 0 {
-                    moved = try Self.moveBehindTheirOwn([now, now + lease.milliseconds, moved, place], in: db)
-                    // Who moves back lets as many move up at the end, whose own blobs are looked at in their turn.
-                    place = limit - moved
+        return try await read { db in
+            let places = try Self.placesBehindTheirOwn(arguments, in: db)
+            let rows = try Row.fetchCursor(
+                db.cachedStatement(
+                    sql: """
+                        SELECT id, bytes, size, lastUsed FROM blob CROSS JOIN digest ON digest.id = blob.digest
+                        WHERE \(Self.idle) ORDER BY lastUsed LIMIT ?3 + 1
+                        """), arguments: arguments)
+            var (last, isMixed, isAll) = (Int64.min, false, true)
+            var order: [(candidate: Candidate, place: Int64)] = []
+            while let row = try rows.next() {
+                guard order.count < limit else {
+                    isAll = false
+                    break
                 }
-                return try Self.candidates(arguments, in: db)
+                guard let candidate = Candidate(row) else { continue }
+                last = row[3]
+                isMixed = isMixed || places[candidate.number] != nil
+                order.append((candidate, places[candidate.number] ?? last))
             }
-        } catch {
-            // On a disk too full to write: the order that is written down already will do.
-            return try await read { db in try Self.candidates(arguments, in: db) }
+            if isMixed {
+                // Behind the last of all there is nobody to wait for.
+                if !isAll { order.removeAll { $0.place > last } }
+                // It is stable: who was used at the same time goes as he came.
+                order.sort { $0.place < $1.place }
+            }
+            return Order(candidates: order.map(\.candidate), places: places)
         }
     }
 
-    private static func candidates(_ arguments: StatementArguments, in db: Database) throws -> [Candidate] {
+    private static func placesBehindTheirOwn(_ arguments: StatementArguments, in db: Database) throws -> [Int64: Int64] {
         let rows = try Row.fetchCursor(
             db.cachedStatement(
                 sql: """
-                    SELECT id, bytes, size FROM blob CROSS JOIN digest ON digest.id = blob.digest
-                    WHERE \(idle) ORDER BY lastUsed LIMIT ?3
-                    """), arguments: arguments)
-        var candidates: [Candidate] = []
-        while let row = try rows.next() {
-            if let candidate = Candidate(row) { candidates.append(candidate) }
-        }
-        return candidates
-    }
-
-    /// Looks at so many candidates behind a place.
-    ///
-    /// - Returns: how many manifests among them were moved. Each is moved at most once, since it is behind its own from
-    ///   then on.
-    private static func moveBehindTheirOwn(_ arguments: StatementArguments, in db: Database) throws -> Int {
-        let later = try Row.fetchAll(
-            db.cachedStatement(
-                sql: """
-                    SELECT old.digest, max(own.lastUsed)
-                    FROM (SELECT digest, lastUsed FROM blob WHERE \(idle)
-                          ORDER BY lastUsed LIMIT ?3 OFFSET ?4) AS old
+                    SELECT old.digest, max(own.lastUsed) + 1
+                    FROM (SELECT digest, lastUsed FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3) AS old
                     JOIN manifest ON manifest.digest = old.digest AND manifest.isIndex = 0
                     JOIN child ON child.parent = old.digest
                     JOIN blob AS own ON own.digest = child.child
@@ -117,9 +121,9 @@ extension MetadataDatabase {
                                         WHERE other.child = own.digest AND other.parent <> old.digest)
                     GROUP BY old.digest
                     """), arguments: arguments)
-        let move = try db.cachedStatement(sql: "UPDATE blob SET lastUsed = ? + 1 WHERE digest = ?")
-        for row in later { try move.execute(arguments: [row[1] as Int64, row[0] as Int64]) }
-        return later.count
+        var places: [Int64: Int64] = [:]
+        while let row = try rows.next() { places[row[0]] = row[1] }
+        return places
     }
 
     /// Bytes on disk of all that nothing holds. A walk over the index: asked only when something must go.
@@ -146,13 +150,20 @@ extension MetadataDatabase {
         }
     }
 
-    /// Forgets these wholly, in one transaction; nothing if the database was begun anew since they were chosen.
+    /// Forgets these wholly, and writes down the places of others, in one transaction; nothing if the database was begun
+    /// anew since they were chosen.
     ///
     /// - Parameter life: the database's, before they were chosen.
-    func forget(_ rows: [Candidate], chosenIn life: Int) async throws(StoreError) {
+    func forget(
+        _ rows: [Candidate], places: [Int64: Int64] = [:], chosenIn life: Int
+    ) async throws(StoreError) {
         try await write { db in
             // A new one is not open before its life has begun, so this is the one that the numbers are of.
-            if self.life == life { try Self.forget(rows.map(\.number), in: db) }
+            guard self.life == life else { return }
+            try Self.forget(rows.map(\.number), in: db)
+            // Who was used meanwhile stays where that put him.
+            let place = try db.cachedStatement(sql: "UPDATE blob SET lastUsed = max(lastUsed, ?) WHERE digest = ?")
+            for (number, lastUsed) in places { try place.execute(arguments: [lastUsed, number]) }
         }
     }
 
@@ -191,7 +202,7 @@ extension MetadataDatabase {
         if pinned == 1 { try pinAll(under: manifest, in: db) }
     }
 
-    private static func pinAll(under root: Int64, in db: Database) throws {
+    static func pinAll(under root: Int64, in db: Database) throws {
         try db.execute(
             sql: """
                 WITH RECURSIVE held (digest) AS (
@@ -199,28 +210,10 @@ extension MetadataDatabase {
                 UPDATE blob SET pinned = 1 WHERE digest IN (SELECT digest FROM held)
                 """, arguments: [root])
     }
-
-    /// Pins what every tag in `isPinned` names, down to the layers, and nothing else.
-    func pin(_ isPinned: @escaping @Sendable (Repository, String) -> Bool) async throws(StoreError) {
-        try await write { db in
-            let rows = try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT upstream, name, tag, digest FROM tag JOIN repository ON repository.id = tag.repository
-                    """)
-            let roots: [Int64] = rows.compactMap { row in
-                guard let name = RepositoryName(row[1] as String) else { return nil }
-                let repository = Repository(upstream: row[0], name: name)
-                return isPinned(repository, row[2]) ? row[3] : nil
-            }
-            try db.execute(sql: "UPDATE blob SET pinned = 0 WHERE pinned = 1")
-            for root in roots { try Self.pinAll(under: root, in: db) }
-        }
-    }
 }
 
 extension MetadataDatabase.Candidate {
-    /// - Parameter row: number, bytes and size.
+    /// - Parameter row: number, bytes and size first.
     init?(_ row: Row) {
         // As it lies there: a row costs less than a copy of its bytes. What is no blob is no digest.
         let digest = try? row.withUnsafeData(atIndex: 1) { data in
