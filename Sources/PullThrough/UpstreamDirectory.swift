@@ -110,8 +110,8 @@ package struct UpstreamDirectory: Sendable {
         return .upstream(try repository(name, of: defaultName, askedAs: defaultName))
     }
 
-    /// What a person means by an image's name, whether it may be pulled or not: an upstream's if its host leads the name,
-    /// else one of this registry's own if it is named like one, else what every client of Docker's would take it for.
+    /// What a person means by an image's name, whether it may be pulled or not: an upstream's if its host leads the
+    /// name, else one of this registry's own if it is named like one, else what all clients of Docker's take it for.
     ///
     /// - Returns: nil if it is no image's name.
     package func meaning(of text: String) -> (repository: Repository, reference: Reference)? {

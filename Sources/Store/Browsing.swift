@@ -48,8 +48,8 @@ extension ContentStore {
     }
 
     /// The bytes of stored documents (manifests, configs) as far as they can be had and are what they are called. Looks
-    /// only: whoever serves one finds out what is amiss with the others. So no turn is taken, and what goes meanwhile is
-    /// left out.
+    /// only: whoever serves one finds out what is amiss with it. So no turn is taken, and what goes meanwhile is left
+    /// out.
     ///
     /// - Parameter limit: bytes; what is larger is no document.
     package func documents(_ digests: [Digest], limit: Int) async -> [Digest: [UInt8]] {

@@ -97,7 +97,7 @@ import Testing
 
         func faults(_ value: any Sendable, _ name: String) -> [String] {
             let components = document["components"] as? Object
-            guard let schema = (components?["schemas"] as? [String: Object])?[name] else { return ["no schema \(name)"] }
+            guard let schema = (components?["schemas"] as? [String: Object])?[name] else { return ["no \(name)"] }
             return faults(value, schema, at: name)
         }
 

@@ -80,7 +80,9 @@ import Testing
                 ("debian:*", ["\(hub):1.12", "\(hub):12", "\(hub):bookworm-Slim"]),
                 ("debian:1*", ["\(hub):1.12", "\(hub):12"]),
                 ("acme/*", ["acme/app:12"]), ("**/debian:12", ["\(hub):12", "ghcr.io/acme/debian:12"]),
-                ("ghcr.io/**", ["ghcr.io/acme/debian:12"]), ("*", []),
+                ("ghcr.io/**", ["ghcr.io/acme/debian:12"]),
+                // As an operator means it: Docker's own images.
+                ("*", ["\(hub):1.12", "\(hub):12", "\(hub):bookworm-Slim"]),
                 ("**:12", ["acme/app:12", "\(hub):12", "ghcr.io/acme/debian:12"]),
                 ("", ["acme/app:12", "\(hub):1.12", "\(hub):12", "\(hub):bookworm-Slim", "ghcr.io/acme/debian:12"]),
             ]
@@ -195,7 +197,7 @@ import Testing
     // MARK: Eviction
 
     @Test func `the order is the one in which an eviction takes, with the images that need it`() async throws {
-        try await scene.life { store in
+        try await scene.life({ $0.lowWatermark = 1 }) { store in
             let base = try await store.put(seeded(1, 9000), linkedTo: [debian])
             for number in 0..<6 {
                 scene.clock.turn(by: .seconds(1))

@@ -65,7 +65,10 @@ struct ScrubHandler: Sendable {
 
     /// With `repair=true` what is found is fetched again. The scrub ends with its reader.
     func respond(to request: Request) -> Response {
-        let isRepairing = request.queryValue("repair") == "true"
+        let repair = request.queryValue("repair") ?? "false"
+        guard let isRepairing = Bool(repair) else {
+            return ErrorMapping.response(.badRequest, .unsupported, "repair must be true or false")
+        }
         let body = LiveBody(heartbeat: Self.heartbeat) { [cache] writer in
             let task = Task {
                 do throws(PullThroughError) {

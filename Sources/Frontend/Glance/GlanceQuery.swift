@@ -22,7 +22,7 @@ enum GlanceError: Error {
             let rest = known.isEmpty ? "it takes none" : "it takes \(known.joined(separator: ", "))"
             return bad(.unsupported, "there is no parameter \(name.prefix(100)) here: \(rest)")
         case .noNumber: return bad(.paginationNumberInvalid, "n must be a whole number from 1 on")
-        case .searchTooLong: return bad(.unsupported, "q may have \(PageOfNames.longestSearch) bytes at most")
+        case .searchTooLong: return bad(.unsupported, "q may have \(PageOfNames.longestSearch) characters at most")
         case .noImage(let text): return bad(.nameInvalid, "\(text.prefix(300)) is no image's name")
         case .unknownImage(let name):
             return ErrorMapping.response(.notFound, .manifestUnknown, "nothing of \(name) is stored here")
@@ -38,7 +38,7 @@ enum GlanceError: Error {
 /// `q=`, `n=` and `last=`.
 struct PageOfNames: Sendable {
     private static let usual = 50
-    /// Bytes: no name is as long.
+    /// Unicode scalars, as JSON Schema counts: no name is as long.
     static let longestSearch = 512
 
     let search: String?
@@ -48,7 +48,7 @@ struct PageOfNames: Sendable {
     init(_ request: Request) throws(GlanceError) {
         try request.knowsOnly(["q", "n", "last"])
         search = request.queryValue("q").flatMap { $0.isEmpty ? nil : $0 }
-        guard (search?.utf8.count ?? 0) <= Self.longestSearch else { throw .searchTooLong }
+        guard (search?.unicodeScalars.count ?? 0) <= Self.longestSearch else { throw .searchTooLong }
         last = request.queryValue("last").flatMap { $0.isEmpty ? nil : $0 }
         count = try request.count(or: Self.usual)
     }

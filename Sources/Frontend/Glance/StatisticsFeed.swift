@@ -3,7 +3,7 @@
 import HTTPServer
 import Synchronization
 
-/// A listener that has not taken the last document yet misses those that come meanwhile: he gets the newest once he has.
+/// A listener that has not taken the last document yet misses those that come meanwhile, and gets the newest then.
 final class StatisticsFeed: Sendable {
     private static let interval = Duration.seconds(1)
     /// Documents: so many are left out while they say nothing new.
@@ -48,6 +48,9 @@ final class StatisticsFeed: Sendable {
         /// The last one, as an event; empty before the first.
         var event: [UInt8] = []
     }
+
+    /// Whether documents are being made.
+    var isRunning: Bool { state.withLock { $0.isRunning } }
 
     private let state = Mutex(State())
     private let clock: any Clock<Duration>

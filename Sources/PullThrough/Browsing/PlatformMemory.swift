@@ -1,4 +1,4 @@
-// Which machines an image is for: read once from its documents, and remembered, since a digest never says another thing.
+// Which machines an image is for: read once from its documents, and remembered, since a digest says the same for ever.
 
 import OCI
 import Store

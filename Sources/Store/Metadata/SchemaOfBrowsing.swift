@@ -1,7 +1,7 @@
 // The eighth migration, for looking around: repositories in the order of the names that people read.
 
-/// `fullName` is `docker.io/library/debian`, or the name alone of what was pushed here: pages of names begin anywhere in
-/// its index, and what is searched for is looked for in it.
+/// `fullName` is `docker.io/library/debian`, or the name alone of what was pushed here: a page of names begins anywhere
+/// in its index, and what is searched for is looked for in it.
 enum SchemaOfBrowsing {
     static let statements = [
         "ALTER TABLE repository ADD COLUMN fullName TEXT NOT NULL DEFAULT ''",
