@@ -60,7 +60,9 @@ install_quietly() {
     for package in "$@"; do
         case $package in
             docker.io) as_root systemctl disable --quiet docker.service docker.socket || true ;;
-            containerd | docker-registry | nginx) as_root systemctl disable --quiet "$package.service" || true ;;
+            containerd | docker-registry | nginx | prometheus)
+                as_root systemctl disable --quiet "$package.service" || true
+                ;;
         esac
     done
 }

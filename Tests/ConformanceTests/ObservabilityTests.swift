@@ -11,9 +11,37 @@ extension Conformance {
             let blobs = (1...3).map { scene.cargo(700_000, seed: $0) }
             for blob in blobs + blobs { #expect(try await scene.pull(blob).isWhole) }
             #expect(try await scene.mirror.get("/v2/library/cargo/manifests/absent").status == 404)
-            #expect(try await scene.mirror.get("/v2/Bad/manifests/1").status == 404)
+            #expect(try await scene.mirror.get("/v2/Bad/manifests/1").status == 400)
             try await scene.stored(3)
             return (8, 6 * 700_000)
+        }
+
+        private func history(_ mirror: Mirror, _ span: String) async throws -> [JSONValue] {
+            let answer = try await mirror.get("/api/v1/history?span=\(span)")
+            return try JSONDecoder().decode(JSONValue.self, from: Data(answer.body))["points"].elements
+        }
+
+        @Test func `figures, the most used and the history go on over a restart`() async throws {
+            try await withOperation { (scene: OperationScene) async throws in
+                let counted = try await pulls(scene)
+                let before = try await scene.mirror.statistics()
+                #expect(try await scene.mirror.stop() == 0)
+                let next = try await scene.again()
+                let after = try await next.mirror.statistics()
+                for key in ["requests", "bytes", "hit_ratio", "bytes_saved", "top_repositories"] {
+                    #expect(after[key] == before[key], "\(key)")
+                }
+                #expect(after["upstreams"][0]["requests"] == before["upstreams"][0]["requests"])
+                #expect(after["upstreams"][0]["bytes"] == before["upstreams"][0]["bytes"])
+                #expect(after["top_repositories"][0]["name"].text == "docker.io/library/cargo")
+                for span in ["hour", "week"] {
+                    let points = try await history(next.mirror, span)
+                    let sent = points.compactMap { $0["bytes"]["to_clients"].number }.reduce(0, +)
+                    #expect(sent == Double(counted.bytes), "\(span)")
+                    let hits = points.compactMap { $0["requests"]["hit"].number }.reduce(0, +)
+                    #expect(hits == 3, "\(span)")
+                }
+            }
         }
 
         private func observability(_ file: String) -> String {

@@ -36,14 +36,25 @@ extension MetadataDatabase {
         for span in HistorySpan.allCases {
             let at = span.begin(of: now)
             try point.execute(arguments: [span.step, at, "", 0])
+            let isNew = db.changesCount > 0
             for (name, value) in growth where value > 0 {
                 try point.execute(arguments: [span.step, at, name, value])
             }
-            // What lies in the future was written while the clock was wrong: it would be found again when that time
-            // comes. A step ahead is no more than clocks are set by every day.
-            try db.cachedStatement(sql: "DELETE FROM history WHERE step = ? AND (at < ? OR at > ?)").execute(
-                arguments: [span.step, at - span.step * Int64(span.points + 1), at + span.step])
+            if isNew { try prune(span, at: at, in: db) }
         }
+    }
+
+    /// Once a step. By their number, not by the time: a clock that jumps ahead for a while would take them all. What
+    /// lies in the future was written while it was wrong, and would be found again when that time comes; a step ahead
+    /// is no more than clocks are set by every day.
+    private static func prune(_ span: HistorySpan, at: Int64, in db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                DELETE FROM history WHERE step = ?1 AND (at > ?2 OR at <= (
+                    SELECT at FROM history WHERE step = ?1 AND name = '' AND at <= ?2
+                    ORDER BY at DESC LIMIT 1 OFFSET ?3))
+                """
+        ).execute(arguments: [span.step, at + span.step, span.points + 1])
     }
 
     private static func save(_ uses: [RepositoryUse], in db: Database) throws {

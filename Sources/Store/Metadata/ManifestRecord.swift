@@ -68,8 +68,9 @@ extension MetadataDatabase {
         let number = try manifest.digest.numberMakingOne(in: db)
         try db.cachedStatement(
             sql: """
-                INSERT OR \(keepingEarlier ? "IGNORE" : "REPLACE") INTO manifest (digest, mediaType, isIndex)
-                VALUES (?, ?, ?)
+                INSERT INTO manifest (digest, mediaType, isIndex) VALUES (?, ?, ?)
+                ON CONFLICT (digest) DO UPDATE SET mediaType = excluded.mediaType, isIndex = excluded.isIndex
+                WHERE \(keepingEarlier ? 0 : 1)
                 """
         ).execute(arguments: [number, manifest.mediaType.rawValue, manifest.isIndex])
         let child = try db.cachedStatement(
