@@ -60,3 +60,10 @@ package struct Descriptor: Hashable, Sendable, Codable {
     /// Whether the registry that holds the naming document is also where these bytes are to be fetched.
     package var isDistributable: Bool { !mediaType.isNondistributable && (urls ?? []).isEmpty }
 }
+
+extension Descriptor.Platform: CustomStringConvertible {
+    /// `linux/arm64/v8`, as clients take it; what somebody made longer than any is cut.
+    package var description: String {
+        ([os, architecture] + (variant.map { [$0] } ?? [])).map { $0.prefix(64) }.joined(separator: "/")
+    }
+}

@@ -39,7 +39,3 @@ package struct PlatformChoice: Hashable, Sendable, CustomStringConvertible {
 
     package var description: String { "\(os)/\(architecture)" + (variant.map { "/\($0)" } ?? "") }
 }
-
-extension Descriptor.Platform: CustomStringConvertible {
-    package var description: String { "\(os)/\(architecture)" + (variant.map { "/\($0)" } ?? "") }
-}
