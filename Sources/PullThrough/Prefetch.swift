@@ -179,7 +179,9 @@ private final class PrefetchTally: Sendable {
     var progress: PrefetchProgress {
         state.withLock { state in
             var progress = state.progress
-            for (reader, size, _) in state.following.values { progress.received += min(reader.received, size) }
+            for (reader, size, _) in state.following.values {
+                progress.received = progress.received.plus(min(reader.received, size))
+            }
             return progress
         }
     }
@@ -191,7 +193,7 @@ private final class PrefetchTally: Sendable {
     /// A manifest is here; so many are known to be wanted.
     func took(_ bytes: Int64, manifests: Int) {
         state.withLock { state in
-            state.progress.received += bytes
+            state.progress.received = state.progress.received.plus(bytes)
             state.progress.blobsDone += 1
             state.progress.blobs = manifests
         }
@@ -213,7 +215,7 @@ private final class PrefetchTally: Sendable {
 
     func done(_ digest: Digest, _ size: Int64) {
         state.withLock { state in
-            state.progress.received += size
+            state.progress.received = state.progress.received.plus(size)
             state.progress.blobsDone += 1
         }
     }

@@ -33,13 +33,13 @@ struct PrefetchPlan {
         if depth == 0 {
             seen.insert(content.digest)
             manifests += 1
-            size += Int64(content.bytes.count)
+            add(Int64(content.bytes.count))
             isIndex = manifest.kind == .index
         }
         for blob in (manifest.config.map { [$0] } ?? []) + manifest.layers where blob.isDistributable {
             guard seen.insert(blob.digest).inserted else { continue }
             blobs.append((blob.digest, blob.size))
-            size += blob.size
+            add(blob.size)
         }
         guard depth < Self.deepest else { return [] }
         var children: [Digest] = []
@@ -47,10 +47,13 @@ struct PrefetchPlan {
             guard seen.insert(child.digest).inserted else { continue }
             children.append(child.digest)
             manifests += 1
-            size += child.size
+            add(child.size)
         }
         return children
     }
+
+    /// A document may say any size of what it names: the sum stays a number.
+    private mutating func add(_ bytes: Int64) { size = size.plus(bytes) }
 
     /// What names no platform cannot be chosen by it.
     private mutating func isWanted(_ child: Descriptor) -> Bool {
@@ -68,5 +71,13 @@ struct PrefetchPlan {
         guard isIndex, !missing.isEmpty else { return nil }
         let there = offered.isEmpty ? "none" : offered.joined(separator: ", ")
         return "it is not there for \(missing.map(\.description).joined(separator: ", ")), but for \(there)"
+    }
+}
+
+extension Int64 {
+    /// Of numbers that are not negative: as much as there can be where the sum is more.
+    func plus(_ other: Int64) -> Int64 {
+        let (sum, isTooMuch) = addingReportingOverflow(other)
+        return isTooMuch ? .max : sum
     }
 }

@@ -115,7 +115,7 @@ enum AdminDocument {
         guard let date = try? style.parse(time) else { return time }  // as it came is better than not at all
         let seconds = Double(now) / 1000 - date.timeIntervalSince1970
         guard seconds >= 1 else { return "now" }
-        let text = FigureText.duration(seconds).split(separator: " ").prefix(2).joined(separator: " ")
-        return "\(text) ago"
+        // The larger unit says enough.
+        return FigureText.duration(seconds).split(separator: " ").prefix(2).joined(separator: " ") + " ago"
     }
 }

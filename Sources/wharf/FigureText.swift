@@ -14,7 +14,10 @@ enum FigureText {
         return "\(decimal(value, places)) \(units[unit])"
     }
 
-    static func rate(_ bytesPerSecond: Double) -> String { size(Int64(max(0, bytesPerSecond))) + "/s" }
+    static func rate(_ bytesPerSecond: Double) -> String {
+        // Of a moment any speed may be computed.
+        size(Int64(min(1e18, max(0, bytesPerSecond)))) + "/s"
+    }
 
     /// `1,234,567`.
     static func count(_ number: Int64) -> String {
@@ -37,7 +40,7 @@ enum FigureText {
 
     /// The two largest units: `3 d 4 h`, `12 min 5 s`.
     static func duration(_ seconds: Double) -> String {
-        let all = Int64(max(0, seconds).rounded(.down))
+        let all = Int64(min(1e15, max(0, seconds)).rounded(.down))
         let parts = [(all / 86_400, "d"), (all / 3600 % 24, "h"), (all / 60 % 60, "min"), (all % 60, "s")]
         guard let first = parts.firstIndex(where: { $0.0 > 0 }) else { return "0 s" }
         return parts[first...].prefix(2).filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: " ")

@@ -46,7 +46,7 @@ struct PrefetchBoard {
     /// At the beginning and with each quarter, for a log.
     private mutating func progress(_ line: PrefetchLine) -> String? {
         guard let size = line.size else { return nil }
-        let quarter = size > 0 ? Int(4 * line.received / size) : 4
+        let quarter = size > 0 ? Int(4 * min(1, max(0, Double(line.received) / Double(size)))) : 4
         guard quarter > told[line.image] ?? -1, quarter < 4 else { return nil }
         told[line.image] = quarter
         return quarter == 0

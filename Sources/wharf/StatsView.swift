@@ -5,6 +5,8 @@ struct StatsView {
     /// The narrowest that makes sense; in narrower ones lines are cut.
     private static let narrowest = 40
     private static let labels = 13
+    /// From so many columns on more is told of a transfer.
+    private static let roomy = 72, wide = 100
 
     let figures: StatsFigures
     /// An earlier look, and how many seconds ago it was: what has moved since is shown as speed.
@@ -127,13 +129,17 @@ struct StatsView {
             speed = Double(transfer.received - before) / seconds
         }
         let average = transfer.seconds > 0 ? Double(transfer.received) / transfer.seconds : 0
-        var words = FigureText.size(transfer.received)
-        if let size = transfer.size { words += " of \(FigureText.size(size))" }
-        words += ", \(FigureText.rate(speed ?? average))"
-        if transfer.followers != 1 { words += ", \(transfer.followers) followers" }
+        let rate = FigureText.rate(speed ?? average)
+        // The bar comes first: what of the words there is no room for is left out.
+        var words = FigureText.size(transfer.size ?? transfer.received)
+        if width >= Self.roomy, let size = transfer.size {
+            words = "\(FigureText.size(transfer.received)) of \(FigureText.size(size))"
+        }
+        words += ", \(rate)"
+        if width >= Self.wide { words += ", \(transfer.followers) follower" + (transfer.followers == 1 ? "" : "s") }
         let share = transfer.size.map { $0 > 0 ? Double(transfer.received) / Double($0) : 1 }
         let percent = share.map { FigureText.paddedLeft("\(Int(min(1, max(0, $0)) * 100)) %", to: 5) } ?? "    ?"
-        let names = min(32, max(14, width / 3))
+        let names = min(40, max(14, width >= Self.wide ? width * 2 / 5 : width / 3))
         let hash = transfer.digest.split(separator: ":").last.map { String($0.prefix(8)) } ?? ""
         let name = FigureText.shortened(
             "\(transfer.upstream)/\(transfer.repository)", to: max(4, names - hash.count - 1))

@@ -25,7 +25,7 @@ import Testing
 
     @Test func `reading is for all, everything else needs the token before anything is looked at`() async throws {
         let paths = [
-            "/api/v1/events", "/api/v1/events?after=1", "/api/v1/prefetch", "/api/v1/nothing", "/api/v1/", "/api/v1",
+            "/api/v1/events", "/api/v1/events?after=1", "/api/v1/prefetches", "/api/v1/nothing", "/api/v1/", "/api/v1",
             "/api/v1/%65vents", "/api/v1/../../v2/", "/api/v1/events/", "/api/v1//events",
         ]
         try await Scene.run { scene in

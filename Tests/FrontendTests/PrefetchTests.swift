@@ -229,6 +229,41 @@ import Testing
         }
     }
 
+    @Test func `a manifest that says any size of its layers is no trouble`() async throws {
+        try await Scene.run { scene in
+            var builder = ImageBuilder(seed: 12)
+            let layers = (0..<3).map { _ in builder.blob(1000, .ociLayerGzip) }
+            let lies = layers.map {
+                #"{"mediaType":"\#($0.mediaType)","digest":"\#($0.digest)","size":9223372036854775807}"#
+            }
+            let text =
+                #"{"schemaVersion":2,"mediaType":"\#(MediaType.ociManifest)","layers":[\#(lies.joined(separator: ","))]}"#
+            for blob in layers { scene.stub.add(blob: blob, to: "library/alpine") }
+            scene.stub.add(manifest: TestBlob(Array(text.utf8), .ociManifest), to: "library/alpine", tag: "1")
+            let ends = try await prefetch(scene, #"{"images":["alpine:1"]}"#)
+            #expect(ends["docker.io/library/alpine:1"]?.size == .max)
+            #expect(ends["docker.io/library/alpine:1"]?.state == "done")
+        }
+    }
+
+    @Test func `four blobs of an image come at once, and no more`() async throws {
+        try await Scene.run { scene in
+            var builder = ImageBuilder(seed: 11)
+            let layers = [Int](repeating: 90_000, count: 12)
+            let image = scene.stub.add(builder.image(layers: layers), to: "library/alpine", tag: "1")
+            let gate = StubGate()
+            scene.stub.inject(.hold(gate), into: "/blobs/", method: "GET")
+            try await Served.run(scene) { served in
+                let answer = try await served.prefetch(#"{"images":["alpine:1"]}"#)
+                await scene.stub.wait { $0.held == 4 }
+                #expect(scene.cache.inFlight.count == 4)
+                gate.open()
+                #expect(try await ends(answer)["docker.io/library/alpine:1"]?.blobsDone == 2 + image.layers.count)
+            }
+            #expect(scene.stub.log.peakServing <= 4)
+        }
+    }
+
     @Test func `no image and no platform are refused at once`() async throws {
         try await Scene.run { scene in
             try await Served.run(scene) { served in

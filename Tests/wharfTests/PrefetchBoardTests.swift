@@ -26,7 +26,7 @@ import Testing
         #expect(
             board.bars(width: 60).map { $0.trimmingCharacters(in: .whitespaces) } == [
                 "a:1                      resolving",
-                "b:1                      [===>         ]  30 % 30 B of 100 B",
+                "b:1                      [==>          ]  30 % 30 B of 100 B",
             ])
         #expect(
             board.take(try line("a:1", "done", 1000, of: 1000), isWatched: true)
