@@ -270,7 +270,7 @@ extension Conformance {
                 try await browser.type("0B")
                 try await browser.click(".panel button", "Make room")
                 try await browser.click("dialog button", "Make room")
-                try await browser.reads("0 B are used")
+                try await browser.reads("Removed")
                 #expect(try await scene.mirror.statistics()["storage"]["blobs"].number == 0)
                 try await browser.picture("admin-1280-light")
                 try await isClean(browser, address)

@@ -19,7 +19,11 @@ func withBrowser<Value>(on bench: Bench, _ body: (Browser) async throws -> Value
 /// - Source: W3C WebDriver; of chromedriver's own are the log and `goog/cdp/execute` (Chrome DevTools Protocol).
 final class Browser: Sendable {
     /// Keys as WebDriver names them (§17.4.2).
-    enum Key: String { case tab = "\u{E004}", enter = "\u{E007}", left = "\u{E012}", end = "\u{E010}", space = " " }
+    enum Key: String {
+        case tab = "\u{E004}"
+        case enter = "\u{E007}"
+        case end = "\u{E010}"
+    }
 
     private let port: Int
     private let session: String

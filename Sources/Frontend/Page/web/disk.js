@@ -8,7 +8,7 @@ import { evictForm } from './acts.js';
 const parts = [
   ['hosted', 'pushed here', 'never evicted'],
   ['pinned', 'pinned', 'never evicted'],
-  ['cached', 'cached', 'evicted when room is needed, what was not used for longest first'],
+  ['cached', 'cached', 'evicted when room is needed, what was not used for longest first; and the database that knows it'],
   ['partial', 'unfinished', 'transfers under way, or kept to go on from'],
 ];
 
