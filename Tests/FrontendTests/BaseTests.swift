@@ -74,7 +74,7 @@ import Testing
 @Suite("The gate") struct GateTests {
     @Test(
         arguments: [
-            "/", "/v2x", "/V2/", "/metrics/", "/api/v1/transfers", "/livez/", "/stats/x", "/favicon.ico",
+            "/index.html", "/v2x", "/V2/", "/metrics/", "/api/v1/transfer", "/livez/", "/stats/x", "/favicon.ico",
             "/v2/library/alpine", "/v2/library/alpine/manifest/1.0", "/v2/library/alpine/tags", "/v2/_catalog/x",
             "/v2/library/alpine/blobs/uploads/a%20b", "//v2/", "/%76%32/", "",
         ]) func `a path that is not named is 404, and nobody is asked`(path: String) async throws

@@ -142,8 +142,8 @@ actor Evictor {
 
     /// Evicts until `goal` is met or nothing more may go.
     ///
-    /// While the rows of one batch go, the next is chosen and its files are put aside: the one is the database's writer's
-    /// work, the other a reader's and the file system's.
+    /// While the rows of one batch go, the next is chosen and its files are put aside: the one is the database's
+    /// writer's work, the other a reader's and the file system's.
     @discardableResult
     private func evict(
         mindingLeases: Bool = true, until goal: (Ledger, _ free: Int64) -> Int64

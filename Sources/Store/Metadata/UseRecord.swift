@@ -106,7 +106,9 @@ extension MetadataDatabase {
         }
     }
 
-    private static func placesBehindTheirOwn(_ arguments: StatementArguments, in db: Database) throws -> [Int64: Int64] {
+    private static func placesBehindTheirOwn(
+        _ arguments: StatementArguments, in db: Database
+    ) throws -> [Int64: Int64] {
         let rows = try Row.fetchCursor(
             db.cachedStatement(
                 sql: """
@@ -150,8 +152,8 @@ extension MetadataDatabase {
         }
     }
 
-    /// Forgets these wholly, and writes down the places of others, in one transaction; nothing if the database was begun
-    /// anew since they were chosen.
+    /// Forgets these wholly, and writes down the places of others, in one transaction; nothing if the database was
+    /// begun anew since they were chosen.
     ///
     /// - Parameter life: the database's, before they were chosen.
     func forget(
