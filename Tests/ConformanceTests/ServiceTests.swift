@@ -95,7 +95,7 @@ extension Conformance {
             "in_flight": .array(
                 .object([
                     "digest": .text, "upstream": .text, "repository": .text, "received": .integer, "size": .integer,
-                    "followers": .integer, "seconds": .number,
+                    "followers": .integer, "seconds": .number, "bytes_per_second": .number, "connections": .integer,
                 ])),
             "upstreams": .array(
                 .object([

@@ -102,7 +102,8 @@ extension MetadataDatabase {
         try await write { db in
             guard let number = try digest.number(in: db) else { return nil }
             let size = try Self.size(of: number, in: db)
-            try db.execute(sql: "DELETE FROM blob WHERE digest = ?", arguments: [number])
+            try Self.choose([number], in: db)
+            try Self.deleteGoing(in: db)
             return size
         }
     }

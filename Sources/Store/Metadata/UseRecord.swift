@@ -177,24 +177,40 @@ extension MetadataDatabase {
     /// Table by table: a few statements for all of them, and not for each. What only manifests have is not looked for
     /// in vain where layers have none: each look is a page.
     private static func forget(_ numbers: [Int64], in db: Database) throws {
-        func run(_ sql: String, _ arguments: StatementArguments = []) throws {
-            try db.cachedStatement(sql: sql).execute(arguments: arguments)
-        }
-        try run("DELETE FROM temp.going")
-        try run("DELETE FROM temp.goingManifest")
-        try run(
-            "INSERT INTO temp.going SELECT value FROM json_each(?)",
-            ["[\(numbers.map(String.init).joined(separator: ","))]"])
-        try run("INSERT INTO temp.goingManifest SELECT digest FROM manifest WHERE digest IN temp.going")
-        for place in ["blob.digest", "link.digest"] { try delete(place, of: "going") }
+        try choose(numbers, in: db)
+        try deleteGoing(in: db)
+        try delete("link.digest", of: "going")
         for place in ["child.parent", "tag.digest", "referrer.digest", "unlinkedChild.parent", "manifest.digest"] {
             try delete(place, of: "goingManifest")
         }
 
         func delete(_ place: String, of going: String) throws {
             let table = place.prefix { $0 != "." }
-            try run("DELETE FROM \(table) WHERE \(place) IN temp.\(going)")
+            try db.cachedStatement(sql: "DELETE FROM \(table) WHERE \(place) IN temp.\(going)").execute()
         }
+    }
+
+    static func choose(_ numbers: [Int64], in db: Database) throws {
+        for table in ["going", "goingManifest"] { try db.cachedStatement(sql: "DELETE FROM temp.\(table)").execute() }
+        try db.cachedStatement(sql: "INSERT INTO temp.going SELECT value FROM json_each(?)").execute(
+            arguments: ["[\(numbers.map(String.init).joined(separator: ","))]"])
+        try db.cachedStatement(
+            sql: "INSERT INTO temp.goingManifest SELECT digest FROM manifest WHERE digest IN temp.going"
+        ).execute()
+    }
+
+    /// The content of what was chosen is not stored any more, and not counted (`SchemaOfFigures`).
+    static func deleteGoing(in db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE stored SET files = stored.files - gone.files, manifests = stored.manifests - gone.manifests,
+                    pinnedBytes = pinnedBytes - gone.pinned, hostedBytes = hostedBytes - gone.hosted
+                FROM (SELECT count(*) AS files, ifnull(sum(blob.digest IN temp.goingManifest), 0) AS manifests,
+                        ifnull(sum(pinned * size), 0) AS pinned, ifnull(sum(hosted * size), 0) AS hosted
+                    FROM temp.going CROSS JOIN blob ON blob.digest = going.id) AS gone
+                """
+        ).execute()
+        try db.cachedStatement(sql: "DELETE FROM blob WHERE digest IN temp.going").execute()
     }
 
     /// What a pinned manifest names may be here before it (another image's base layer): it is pinned from now on.
