@@ -21,9 +21,9 @@ package struct ImagePattern: Hashable, Sendable, CustomStringConvertible {
         } else {
             tag = nil
         }
-        var host = host[...]
+        var host = host
         if let slash = rest.firstIndex(of: "/"), Self.isHost(rest[..<slash]) {
-            host = rest[..<slash]
+            host = ImageReference.canonical(host: rest[..<slash])
             rest = rest[rest.index(after: slash)...]
         }
         let isOfficial = host == ImageReference.dockerHub && !rest.contains("/") && !rest.contains("**")

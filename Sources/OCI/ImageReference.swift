@@ -44,13 +44,19 @@ package struct ImageReference: Hashable, Sendable {
         var host = Self.dockerHub
         if let slash = rest.firstIndex(of: "/"), Self.looksLikeHost(rest[..<slash]) {
             guard Self.isHost(rest[..<slash]) else { return nil }
-            host = rest[..<slash].lowercased()
+            host = Self.canonical(host: rest[..<slash])
             rest = rest[rest.index(after: slash)...]
         }
-        registry = host == "index.docker.io" ? Self.dockerHub : host
+        registry = host
         guard let typed = RepositoryName(rest) else { return nil }
         guard let name = registry == Self.dockerHub ? typed.inLibrary : typed else { return nil }
         self.name = name
+    }
+
+    /// A registry's host by the name that its images go by: in lower case, and Docker Hub's others are `docker.io`.
+    package static func canonical(host: some StringProtocol) -> String {
+        let host = host.lowercased()
+        return host == "index.docker.io" || host == "registry-1.docker.io" ? dockerHub : host
     }
 
     /// What to ask the registry for: the digest counts before the tag, and neither means `latest`.

@@ -63,13 +63,15 @@ package struct Figures: Sendable {
     package let budgets: [(upstream: String, inUse: Int, waiting: Int)]
     /// All that may be amiss, in a word, and whether it is.
     package let amiss: [(what: String, isAmiss: Bool)]
+    /// Those asked for most, as many as were wanted.
     package let top: [(repository: String, use: Statistics.Use)]
     /// No upstream is asked at all.
     package let isOffline: Bool
 }
 
 extension PullThroughCache {
-    package func figures() async -> Figures {
+    /// - Parameter mostUsed: repositories to tell of by name, which takes a look at all of them.
+    package func figures(mostUsed: Int = 0) async -> Figures {
         let storage = await store.figures()
         return Figures(
             storage: Figures.Storage(
@@ -91,7 +93,7 @@ extension PullThroughCache {
                     return (name, inUse, waiting)
                 }
             },
-            amiss: store.troubles, top: statistics.topRepositories(10), isOffline: isOffline)
+            amiss: store.troubles, top: statistics.topRepositories(mostUsed), isOffline: isOffline)
     }
 
     /// What was counted within each step of a span.

@@ -69,8 +69,9 @@ package final class Statistics: Sendable {
     private static let mostRemembered = 1000
 
     /// What one event loop counts: a counter that others want costs more than what is counted.
-    private final class Lane: Sendable {
+    fileprivate final class Lane: Sendable {
         let sheets = Mutex<[String: Sheet]>([:])
+        /// Of repositories of which something was answered: what is merely asked for may be any name at all.
         let tallies = Mutex<[Repository: Tally]>([:])
 
         func sheet(_ owner: String) -> Sheet {
@@ -80,6 +81,19 @@ package final class Statistics: Sendable {
                 sheets[owner] = sheet
                 return sheet
             }
+        }
+    }
+
+    /// A repository that was in the lane's table of tallies not yet when it was asked for.
+    fileprivate struct Newcomer: Sendable {
+        let repository: Repository
+        let lane: Int
+        let statistics: Statistics
+
+        /// Its tally in the table, where it comes to with its first answer. What was refused counts where something
+        /// was answered to whomever; else nil.
+        func tally(_ sheet: Sheet, isAnswered: Bool) -> Tally? {
+            statistics.tally(of: repository, lane: lane, sheet, isAnswered: isAnswered)
         }
     }
 
@@ -102,12 +116,12 @@ package final class Statistics: Sendable {
     ///   - saved: what `named` gave in an earlier run.
     ///   - uses: what `mostUsed` gave, by what repositories are called.
     package init(saved: [String: Int64] = [:], uses: [String: Use] = [:]) {
-        earlier = uses
+        earlier = Mutex(uses)
         for (name, value) in saved { restore(name, value) }
     }
 
-    /// Of earlier runs; whose repository is asked for again goes on from it.
-    private let earlier: [String: Use]
+    /// Of earlier runs. The first tally of a repository takes it and goes on from it.
+    private let earlier: Mutex<[String: Use]>
 
     /// Whose repositories are counted together; configured names, and these two.
     private static func owner(_ repository: Repository?) -> String {
@@ -173,13 +187,29 @@ package final class Statistics: Sendable {
 
     /// Where one event loop counts what is asked of a repository, or of none that is known.
     package func tally(of repository: Repository?, lane: Int = 0) -> Tally {
-        let lane = lanes[lane % lanes.count]
+        let place = lane % lanes.count
+        let lane = lanes[place]
         guard let repository else { return Tally(lane.sheet(Self.nobody)) }
-        return lane.tallies.withLock { tallies in
-            if let tally = tallies[repository] { return tally }
-            let tally = Tally(lane.sheet(Self.owner(repository)))
-            if tallies.count < Self.mostRepositories { tallies[repository] = tally }
-            return tally
+        if let tally = lane.tallies.withLock({ $0[repository] }) { return tally }
+        let newcomer = Newcomer(repository: repository, lane: place, statistics: self)
+        return Tally(lane.sheet(Self.owner(repository)), newcomer)
+    }
+
+    /// In this order are the locks taken: what was counted earlier is in one place at any time.
+    private func tally(of repository: Repository, lane: Int, _ sheet: Sheet, isAnswered: Bool) -> Tally? {
+        if !isAnswered {
+            guard lanes.contains(where: { lane in lane.tallies.withLock { $0[repository] != nil } }) else { return nil }
+        }
+        return earlier.withLock { earlier -> Tally? in
+            lanes[lane].tallies.withLock { tallies -> Tally? in
+                if let tally = tallies[repository] { return tally }
+                let tally = Tally(sheet)
+                // Beyond the end of the table it counts for nobody, and looks for its place no more.
+                guard tallies.count < Self.mostRepositories else { return tally }
+                if let use = earlier.removeValue(forKey: "\(repository)") { tally.goOn(from: use) }
+                tallies[repository] = tally
+                return tally
+            }
         }
     }
 
@@ -187,27 +217,66 @@ package final class Statistics: Sendable {
         tally(of: repository).count(answer, kind)
     }
 
+    /// What came to nothing, be it our error or that there is none: it makes no repository known.
+    package func countRefusal(_ answer: RequestClass, _ kind: PullKind, of repository: Repository?) {
+        tally(of: repository).countRefusal(answer, kind)
+    }
+
     func received(_ bytes: Int64) { fromUpstream.add(bytes) }
 
-    /// The most used, by bytes, by what they are called.
+    /// The most used, by bytes, by what they are called. Only of those names are made.
     package func topRepositories(_ count: Int) -> [(repository: String, use: Use)] {
-        let ofThisRun = lanes.reduce(into: [Repository: Use]()) { sum, lane in
-            for (repository, tally) in lane.tallies.withLock({ $0 }) {
-                sum[repository, default: Use()].requests += tally.requests.value
-                sum[repository, default: Use()].bytes += tally.bytes.value
+        guard count > 0 else { return [] }
+        let (earlier, tables) = earlier.withLock { earlier in
+            (earlier, lanes.map { lane in lane.tallies.withLock { $0 } })
+        }
+        var uses: [Repository: Use] = [:]
+        for table in tables {
+            for (repository, tally) in table {
+                uses[repository, default: Use()].requests += tally.requests.value
+                uses[repository, default: Use()].bytes += tally.bytes.value
             }
         }
-        var all = earlier
-        for (repository, use) in ofThisRun {
-            all["\(repository)", default: Use()].requests += use.requests
-            all["\(repository)", default: Use()].bytes += use.bytes
+        var top = Top(count)
+        for (repository, use) in uses {
+            top.take(Top.Entry(upstream: repository.upstream, name: repository.name.description, use: use))
         }
-        return all.sorted { ($0.value.bytes, $0.value.requests, $1.key) > ($1.value.bytes, $1.value.requests, $0.key) }
-            .prefix(count).map { ($0.key, $0.value) }
+        // Of one that has been taken up since by a lane, nothing is left here.
+        for (name, use) in earlier { top.take(Top.Entry(upstream: "", name: name, use: use)) }
+        return top.entries.map { ($0.called, $0.use) }
     }
 
     /// For writing down.
     package var mostUsed: [(repository: String, use: Use)] { topRepositories(Self.mostRemembered) }
+}
+
+/// The first of many, in no more room than twice as many take.
+private struct Top {
+    struct Entry {
+        let upstream, name: String
+        let use: Statistics.Use
+
+        var called: String { upstream.isEmpty ? name : "\(upstream)/\(name)" }
+
+        func isBefore(_ other: Entry) -> Bool {
+            if use.bytes != other.use.bytes { return use.bytes > other.use.bytes }
+            if use.requests != other.use.requests { return use.requests > other.use.requests }
+            return (upstream, name) < (other.upstream, other.name)
+        }
+    }
+
+    private let count: Int
+    private var taken: [Entry] = []
+
+    init(_ count: Int) { self.count = count }
+
+    mutating func take(_ entry: Entry) {
+        taken.append(entry)
+        if taken.count >= 2 * count { taken = entries }
+    }
+
+    /// In order.
+    var entries: [Entry] { Array(taken.sorted { $0.isBefore($1) }.prefix(count)) }
 }
 
 /// What one event loop has counted of one repository. Cheap, and from any thread.
@@ -215,19 +284,44 @@ package final class Tally: Sendable {
     fileprivate let requests = Counter()
     fileprivate let bytes = Counter()
     private let sheet: Statistics.Sheet
+    /// nil where this one is in the table, or of no repository.
+    private let newcomer: Statistics.Newcomer?
+    /// The newcomer's, since it was answered: found once, so that a request takes no lock.
+    private let known = AtomicLazyReference<Tally>()
 
-    fileprivate init(_ sheet: Statistics.Sheet) { self.sheet = sheet }
+    fileprivate init(_ sheet: Statistics.Sheet, _ newcomer: Statistics.Newcomer? = nil) {
+        self.sheet = sheet
+        self.newcomer = newcomer
+    }
 
     package func count(_ answer: RequestClass, _ kind: PullKind) {
         sheet[kind, answer].add(1)
-        requests.add(1)
+        named(isAnswered: answer != .error)?.requests.add(1)
+    }
+
+    package func countRefusal(_ answer: RequestClass, _ kind: PullKind) {
+        sheet[kind, answer].add(1)
+        named(isAnswered: false)?.requests.add(1)
     }
 
     /// - Parameter asTheyCame: the request began the fill whose bytes these are.
     package func sent(_ bytes: Int64, asTheyCame: Bool) {
         sheet.toClients.add(bytes)
         if asTheyCame { sheet.asTheyCame.add(bytes) }
-        self.bytes.add(bytes)
+        named(isAnswered: bytes > 0)?.bytes.add(bytes)
+    }
+
+    fileprivate func goOn(from use: Statistics.Use) {
+        requests.add(use.requests)
+        bytes.add(use.bytes)
+    }
+
+    /// Where it counts by name; nil: nowhere yet.
+    private func named(isAnswered: Bool) -> Tally? {
+        guard let newcomer else { return self }
+        if let tally = known.load() { return tally }
+        guard let tally = newcomer.tally(sheet, isAnswered: isAnswered) else { return nil }
+        return known.storeIfNil(tally)
     }
 }
 

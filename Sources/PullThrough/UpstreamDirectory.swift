@@ -179,10 +179,7 @@ package struct UpstreamDirectory: Sendable {
         return repository
     }
 
-    private func canonical(_ host: String) -> String {
-        let host = host.lowercased()
-        return host == "index.docker.io" || host == "registry-1.docker.io" ? "docker.io" : host
-    }
+    private func canonical(_ host: String) -> String { ImageReference.canonical(host: host) }
 
     /// Docker Hub's own images have a one-part name for people and `library/` in the path.
     private func official(_ name: RepositoryName, of upstream: String) -> RepositoryName {

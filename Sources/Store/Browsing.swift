@@ -29,9 +29,13 @@ extension ContentStore {
     }
 
     /// Tags whose manifests are stored, in the order of their repositories' full names, then of the tags.
-    package func images(_ page: NamePage) async throws(StoreError) -> Listed<StoredImage> {
+    ///
+    /// - Parameter name: only of repositories whose full name it is; nil: of all.
+    package func images(
+        _ page: NamePage, of name: String? = nil
+    ) async throws(StoreError) -> Listed<StoredImage> {
         await noteUses()
-        return try await database.images(page)
+        return try await database.images(page, of: name)
     }
 
     /// - Returns: nil unless it is stored and the repository may show it.
@@ -40,6 +44,13 @@ extension ContentStore {
     ) async throws(StoreError) -> StoredManifest? {
         await noteUses()
         return try await database.image(reference, in: repository, at: now(), lease: configuration.lease)
+    }
+
+    /// What a digest by itself is.
+    ///
+    /// - Returns: nil unless it is stored; of a manifest, unless some repository may show it.
+    package func whereabouts(of digest: Digest) async throws(StoreError) -> Whereabouts? {
+        try await database.whereabouts(of: digest)
     }
 
     /// Those of the digests that are stored.

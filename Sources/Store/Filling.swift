@@ -112,7 +112,7 @@ extension ContentStore {
             reservation.takeOver(partial: kept.allocated)
             return writer
         } catch .noSpace(let needed) {
-            if let other = partials.put(kept) { await partials.remove(other) }
+            await partials.putBack(kept)
             throw .noSpace(needed: needed)
         } catch {
             logger.warning(
@@ -144,10 +144,13 @@ extension ContentStore {
         writer.stop()
         guard writer.canBeKept, writer.landing.landed >= Partials.leastBytes else { return await discard(writer) }
         do throws(StoreError) {
-            try await checkpoint(writer)
             let keptAt = now()
-            let kept = try await DiskQueue.run { () throws(StoreError) in try writer.leave(at: keptAt) }
-            if let kept, let other = partials.put(kept) { await partials.remove(other) }
+            let kept = try await DiskQueue.run { () throws(StoreError) in
+                try writer.syncData()
+                return try writer.leave(at: keptAt)
+            }
+            guard let kept else { return await forgetRow(of: writer) }
+            try await partials.keep(kept)
         } catch {
             logger.warning(
                 "could not keep an unfinished blob", metadata: ["digest": "\(writer.digest)", "error": "\(error)"])

@@ -73,6 +73,8 @@ struct AdminClient {
     static let socketName = "admin.sock"
     /// A mirror that says nothing for so long, in seconds, is stuck: long answers have a heartbeat.
     private static let patience = 60
+    /// What is to be done, and answered when it is, may take as long as a large store needs.
+    private static let longPatience = 3600
 
     let place: Place
 
@@ -81,7 +83,7 @@ struct AdminClient {
     /// - Parameter body: a JSON object; nil: none.
     /// - Returns: the status.
     func post(_ path: String, _ body: (some Encodable)? = String?.none, _ line: (String) throws -> Void) throws -> Int {
-        try ask("POST", path, try body.map { try JSONEncoder().encode($0) }, line)
+        try ask("POST", path, try body.map { try JSONEncoder().encode($0) }, patience: Self.patience, line)
     }
 
     /// The whole answer where it is 200.
@@ -89,7 +91,7 @@ struct AdminClient {
     /// - Throws: `AdminFailure` with what is said instead.
     func get(_ path: String) throws -> String {
         var answer = ""
-        let status = try ask("GET", path, nil) { answer += $0 }
+        let status = try ask("GET", path, nil, patience: Self.patience) { answer += $0 }
         guard status == 200 else { throw AdminFailure(answer: answer, status: status) }
         return answer
     }
@@ -97,15 +99,19 @@ struct AdminClient {
     /// The same of something that is to be done.
     func order(_ path: String, _ body: some Encodable) throws -> String {
         var answer = ""
-        let status = try post(path, body) { answer += $0 }
+        let bytes = try JSONEncoder().encode(body)
+        let status = try ask("POST", path, bytes, patience: Self.longPatience) { answer += $0 }
         guard status == 200 else { throw AdminFailure(answer: answer, status: status) }
         return answer
     }
 
-    private func ask(_ method: String, _ path: String, _ body: Data?, _ line: (String) throws -> Void) throws -> Int {
+    /// - Parameter patience: seconds without a byte.
+    private func ask(
+        _ method: String, _ path: String, _ body: Data?, patience: Int, _ line: (String) throws -> Void
+    ) throws -> Int {
         let descriptor = try connect()
         defer { close(descriptor) }
-        var time = timeval(tv_sec: Self.patience, tv_usec: 0)
+        var time = timeval(tv_sec: patience, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         var head = "\(method) \(path) HTTP/1.0\r\nHost: wharf\r\n"
         if case .server(_, let token) = place { head += "Authorization: Bearer \(token.revealed)\r\n" }

@@ -28,7 +28,7 @@ struct PinCommand: AsyncParsableCommand {
             let answer = try mirror.client().order("/api/v1/pin", ImageBody(image: image))
             if json { return StandardStreams.say(answer) }
             let document = try JSONDecoder().decode(PinDocument.self, from: Data(answer.utf8))
-            for image in document.images { StandardStreams.say("pinned \(image)") }
+            for image in document.images { StandardStreams.say("pinned \(FigureText.printable(image))") }
             if document.images.isEmpty {
                 StandardStreams.say("pinned \(image), of which nothing is stored yet: wharf prefetch brings it here")
             }
@@ -56,7 +56,7 @@ struct UnpinCommand: AsyncParsableCommand {
             let answer = try mirror.client().order("/api/v1/unpin", ImageBody(image: image))
             if json { return StandardStreams.say(answer) }
             let document = try JSONDecoder().decode(PinDocument.self, from: Data(answer.utf8))
-            for image in document.images { StandardStreams.say("unpinned \(image)") }
+            for image in document.images { StandardStreams.say("unpinned \(FigureText.printable(image))") }
             if document.images.isEmpty { StandardStreams.say("nothing that is stored was pinned by \(image)") }
             StandardStreams.say("\(FigureText.size(document.pinnedBytes)) are pinned")
         }

@@ -23,9 +23,10 @@ struct ReloadCommand: AsyncParsableCommand {
             }
             let changes = try JSONDecoder().decode(Changes.self, from: Data(answer.utf8))
             let changed = changes.changed.isEmpty ? "nothing has changed" : changes.changed.joined(separator: ", ")
-            StandardStreams.say("reloaded: \(changed)")
+            StandardStreams.say(FigureText.printable("reloaded: \(changed)"))
             guard !changes.restart.isEmpty else { return }
-            StandardStreams.say("only a restart changes: \(changes.restart.joined(separator: ", "))")
+            let restart = changes.restart.joined(separator: ", ")
+            StandardStreams.say(FigureText.printable("only a restart changes: \(restart)"))
         } catch let code as ExitCode {
             throw code
         } catch {
@@ -45,12 +46,12 @@ enum AdminErrors {
         let errors: [Entry]
     }
 
-    /// What an answer other than 200 says, a line each.
+    /// What an answer other than 200 says, a line each, fit for a terminal.
     static func messages(in answer: String, status: Int) -> [String] {
         // What has another form is from somebody else, and only its status is told.
         let body = try? JSONDecoder().decode(Body.self, from: Data(answer.utf8))
         let messages = body?.errors.compactMap(\.message) ?? []
-        return messages.isEmpty ? ["the mirror answered \(status)"] : messages
+        return messages.isEmpty ? ["the mirror answered \(status)"] : messages.map { FigureText.printable($0) }
     }
 
     /// Does what a command is for, and says why where it could not.
@@ -66,7 +67,8 @@ enum AdminErrors {
 
     /// Says why a command could not do what it is for, and ends it.
     static func end(with error: any Error) throws -> Never {
-        StandardStreams.complain("\(error)")
+        // What was asked may be no mirror, and its words anything.
+        StandardStreams.complain(FigureText.printable("\(error)"))
         throw ExitCode.failure
     }
 }

@@ -105,7 +105,7 @@ private final class ScrubReport: Sendable {
                 state.failure = error
             }
         }
-        if !isJSON, let digest = line.digest { StandardStreams.say("\(digest) \(line.words)") }
+        if !isJSON, let digest = line.digest { StandardStreams.say(FigureText.printable("\(digest) \(line.words)")) }
     }
 
     private func note(_ line: ScrubLine, _ digest: String, _ findings: inout [Finding]) {
@@ -120,7 +120,8 @@ private final class ScrubReport: Sendable {
     func end() throws {
         let state = state.withLock { $0 }
         guard let summary = state.summary else {
-            StandardStreams.complain(state.failure ?? "the mirror ended before all was checked: scrub once more")
+            let words = state.failure ?? "the mirror ended before all was checked: scrub once more"
+            StandardStreams.complain(FigureText.printable(words))
             throw ExitCode.failure
         }
         if isJSON {

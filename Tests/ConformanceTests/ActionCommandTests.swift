@@ -60,6 +60,34 @@ extension Conformance {
             }
         }
 
+        @Test func `what was pulled is listed, and shown by its name and by its digest alone`() async throws {
+            try await withOperation { (scene: OperationScene) async throws in
+                let index = image(scene, tag: "1")
+                let amd = index.images[0]
+                for digest in ["1", "\(amd.manifest.digest)"] {
+                    try await scene.mirror.warm("/v2/\(Self.name)/manifests/\(digest)")
+                }
+                for blob in amd.blobs { try await scene.mirror.warm("/v2/\(Self.name)/blobs/\(blob.digest)") }
+                try await scene.stored(amd.blobs.count)
+                let list = try await scene.command("ls")
+                #expect(list.status == 0 && list.output.hasPrefix("IMAGE "), "\(list.output)")
+                #expect(list.output.contains("docker.io/library/cargo:1 "), "\(list.output)")
+                let other = try await scene.command("ls", "nothing-like-it")
+                #expect(other.output == "wharf: nothing that is stored matches nothing-like-it\n")
+
+                let named = try await scene.command("inspect", "cargo:1")
+                #expect(named.status == 0 && named.output.hasPrefix("docker.io/library/cargo:1\n"), "\(named.output)")
+                #expect(named.output.contains("\(amd.layers[0].digest)"), "\(named.output)")
+                for digest in [index.manifest.digest, amd.manifest.digest] {
+                    let (status, output) = try await scene.command("inspect", "\(digest)")
+                    #expect(status == 0, "\(output)")
+                    #expect(output.hasPrefix("docker.io/library/cargo@\(digest)\n"), "\(output)")
+                }
+                let layer = try await scene.command("inspect", "\(amd.layers[0].digest)")
+                #expect(layer.status == 1 && layer.output.contains("is stored here as a blob"), "\(layer.output)")
+            }
+        }
+
         @Test func `what fails is told in one line, and exits 1`() async throws {
             try await withOperation(upstreams: 1) { upstreams in
                 Mirror.dockerHub(on: upstreams[0].port()) + "cache: {pin: [\"library/cargo:9\"]}\n"

@@ -232,6 +232,8 @@ extension Conformance {
                 try await browser.type(Self.token)
                 try await browser.press(.enter)
                 try await browser.reads("Pinned \(Self.name):1.0")
+                // So does the order that asks whether the token is right: it is one that cannot be carried out.
+                #expect(try await browser.complaints().allSatisfy { $0.contains("400") })
                 try await browser.click(".acts button", "Unpin")
                 try await browser.reads("Unpinned \(Self.name):1.0")
                 let kept = try await browser.evaluate(
@@ -249,6 +251,7 @@ extension Conformance {
                 try await browser.type(Self.token)
                 try await browser.press(.enter)
                 try await browser.reads("The admin token is in use")
+                #expect(try await browser.complaints().allSatisfy { $0.contains("400") })
 
                 try await browser.evaluate("document.getElementById('pattern').focus()")
                 try await browser.type("\(Self.name):1.0")

@@ -111,6 +111,28 @@ import Testing
         }
     }
 
+    @Test func `of one repository its own tags are listed, and of none that is not here`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            for tag in ["a", "b"] {
+                scene.image(tag: tag)
+                try await scene.pull("\(Scene.alpine)/manifests/\(tag)")
+            }
+            try await scene.pushImage("ours/app", tag: "1")
+            func tags(_ query: String) async throws -> [String] {
+                try await entries(await scene.get("/api/v1/images", query: query), "images")
+                    .compactMap { $0["tag"] as? String }
+            }
+            #expect(try await tags("repository=docker.io%2Flibrary%2Falpine") == ["a", "b"])
+            #expect(try await tags("repository=docker.io/library/alpine&q=%3Ab") == ["b"])
+            #expect(try await tags("repository=docker.io/library/alpine&last=docker.io/library/alpine:a") == ["b"])
+            #expect(try await tags("repository=ours/app") == ["1"])
+            #expect(try await tags("repository=library/alpine") == [])
+            #expect(try await tags("repository=").count == 3)
+            let refused = await scene.get("/api/v1/repositories", query: "repository=ours/app")
+            #expect(refused.status == 400)
+        }
+    }
+
     @Test func `what was pushed here stands among the rest, by its own name`() async throws {
         try await Scene.run { (scene: Scene) async throws in
             try await scene.pushImage("ours/app", tag: "1")
@@ -185,6 +207,43 @@ import Testing
             let byDigest = try await scene.get("/api/v1/images/alpine@\(digest)").json()
             #expect(byDigest["name"] as? String == "docker.io/library/alpine@\(digest)" && byDigest["tag"] is NSNull)
             #expect(byDigest["checked_at"] is NSNull && strings(byDigest, "tags") == ["latest"])
+        }
+    }
+
+    @Test func `a digest by itself is shown in a repository that has it, and a layer's is no image`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            let index = try await pulledIndex(scene)
+            let child = index.images[0]
+            try await scene.pull("\(Scene.alpine)/manifests/\(child.manifest.digest)")
+            try await pullBlobs(scene, [child.config])
+            for digest in [index.manifest.digest, child.manifest.digest] {
+                for text in ["\(digest)", "\(digest)".replacingOccurrences(of: ":", with: "%3A")] {
+                    let reply = await scene.get("/api/v1/images/\(text)")
+                    #expect(reply.status == 200, "\(text)")
+                    let image = try await reply.json()
+                    #expect(image["digest"] as? String == "\(digest)")
+                    #expect(image["name"] as? String == "docker.io/library/alpine@\(digest)")
+                }
+            }
+            let blob = await scene.get("/api/v1/images/\(child.config.digest)")
+            #expect(blob.status == 404)
+            let error = try #require(try await blob.error())
+            #expect(error.code == "MANIFEST_UNKNOWN" && error.message.contains("is stored here as a blob"))
+            for absent in [Digest.of([9]), index.images[1].manifest.digest] {
+                let reply = await scene.get("/api/v1/images/\(absent)")
+                #expect(reply.status == 404)
+                #expect(try await reply.error()?.message.hasPrefix("nothing of \(absent)") == true)
+            }
+        }
+    }
+
+    @Test func `what was pushed here is shown by its digest alone`() async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            try await scene.pushImage("ours/app", tag: "1")
+            let named = try await scene.get("/api/v1/images/ours/app:1").json()
+            let digest = try #require(named["digest"] as? String)
+            let image = try await scene.get("/api/v1/images/\(digest)").json()
+            #expect(image["name"] as? String == "ours/app@\(digest)" && image["hosted"] as? Bool == true)
         }
     }
 

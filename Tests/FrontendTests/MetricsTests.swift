@@ -1,8 +1,10 @@
 // `GET /metrics`: Prometheus' text format, that its figures are those of `/stats`, and who names what is in it.
 
 import Foundation
+import HTTPSemantics
 import HTTPServer
 import OCI
+import PullThrough
 import TestSupport
 import Testing
 
@@ -76,6 +78,22 @@ import Testing
             #expect(
                 sum(lines, "wharf_client_bytes_total") - sum(lines, "wharf_client_bytes_as_they_came_total")
                     == Double(bytes["from_store"] as? Int ?? 0))
+        }
+    }
+
+    @Test(arguments: [
+        ("/v2/Not/Allowed/manifests/1", nil, PullKind.manifest), ("/v2/alpine/blobs/sha256:12", nil, .blob),
+        ("/v2/alpine/manifests/1.0", "ns=none.example", .manifest),
+    ] as [(String, String?, PullKind)])
+    func `a pull that names nothing is timed where it is counted`(
+        path: String, query: String?, kind: PullKind
+    ) async throws {
+        try await Scene.run { (scene: Scene) async throws in
+            let reply = await scene.get(path, query: query)
+            #expect(reply.status >= 400)
+            #expect(reply.response.series == Series.place(kind, .error))
+            let lines = try await lines(scene)
+            #expect(sum(lines, "wharf_requests_total", "class=\"error\"", "kind=\"\(kind.rawValue)\"") == 1)
         }
     }
 

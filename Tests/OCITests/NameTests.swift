@@ -81,6 +81,8 @@ import Testing
         ("acme/app", "docker.io/acme/app"),
         ("docker.io/debian", "docker.io/library/debian"),
         ("index.docker.io/debian", "docker.io/library/debian"),
+        ("registry-1.docker.io/library/debian", "docker.io/library/debian"),
+        ("Registry-1.Docker.io/debian:12", "docker.io/library/debian:12"),
         ("docker.io/acme/app:1", "docker.io/acme/app:1"),
         ("ghcr.io/acme/app", "ghcr.io/acme/app"),
         ("ghcr.io/app", "ghcr.io/app"),

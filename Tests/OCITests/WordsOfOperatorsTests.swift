@@ -32,6 +32,8 @@ import Testing
 
     @Test(arguments: [
         ("debian", "docker.io/library/debian"), ("debian:12", "docker.io/library/debian:12"),
+        ("registry-1.docker.io/library/debian", "docker.io/library/debian"),
+        ("index.docker.io/debian", "docker.io/library/debian"), ("GHCR.io/acme/**", "ghcr.io/acme/**"),
         ("acme/*:v*", "docker.io/acme/*:v*"), ("ghcr.io/acme/**", "ghcr.io/acme/**"), ("**", "docker.io/**"),
     ])
     func `a pattern in full means the same`(text: String, full: String) throws {

@@ -61,6 +61,51 @@ import Testing
         #expect(after.topRepositories(5).first?.use == Statistics.Use(requests: 2, bytes: 100))
     }
 
+    @Test func `names that come to nothing take nobody's place`() throws {
+        let statistics = Statistics()
+        for number in 0..<10_001 {
+            let junk = Repository(upstream: "docker.io", name: try #require(RepositoryName("junk/\(number)")))
+            statistics.count(.error, .manifest, of: junk)
+            // There is none, says the upstream.
+            statistics.countRefusal(.miss, .manifest, of: junk)
+            statistics.tally(of: junk).sent(0, asTheyCame: false)
+        }
+        #expect(statistics.mostUsed.isEmpty)
+        #expect(statistics.totals.total == 20_002)
+        statistics.tally(of: Scene.alpine, lane: 3).count(.miss, .manifest)
+        // On whatever lane, an error counts by name once there was an answer.
+        statistics.count(.error, .manifest, of: Scene.alpine)
+        #expect(statistics.topRepositories(2).map(\.repository) == ["\(Scene.alpine)"])
+        #expect(statistics.topRepositories(2).first?.use == Statistics.Use(requests: 2, bytes: 0))
+    }
+
+    @Test func `a tally that was there before the first answer counts with the others`() {
+        let statistics = Statistics(uses: ["\(Scene.alpine)": Statistics.Use(requests: 5, bytes: 50)])
+        let kept = [statistics.tally(of: Scene.alpine), statistics.tally(of: Scene.alpine)]
+        kept[0].count(.error, .manifest)
+        #expect(statistics.topRepositories(1).first?.use == Statistics.Use(requests: 5, bytes: 50))
+        kept[0].count(.miss, .manifest)
+        kept[1].count(.hit, .manifest)
+        kept[1].sent(7, asTheyCame: false)
+        kept[0].count(.error, .manifest)
+        statistics.tally(of: Scene.alpine, lane: 1).sent(3, asTheyCame: true)
+        #expect(statistics.topRepositories(9).map(\.use) == [Statistics.Use(requests: 8, bytes: 60)])
+    }
+
+    @Test func `of many the most used are told, in order`() throws {
+        let statistics = Statistics(uses: ["earlier/app": Statistics.Use(requests: 1, bytes: 95)])
+        for number in 1...100 {
+            let name = try #require(RepositoryName("app/\(number)"))
+            let repository = Repository(upstream: "docker.io", name: name)
+            statistics.tally(of: repository, lane: number).sent(Int64(number), asTheyCame: false)
+        }
+        #expect(statistics.topRepositories(3).map(\.repository) == (98...100).reversed().map { "docker.io/app/\($0)" })
+        #expect(statistics.topRepositories(7).map(\.use.bytes) == [100, 99, 98, 97, 96, 95, 95])
+        #expect(statistics.topRepositories(7).map(\.repository).contains("earlier/app"))
+        #expect(statistics.topRepositories(1000).count == 101)
+        #expect(statistics.topRepositories(0).isEmpty)
+    }
+
     @Test func `totals go on after a restart`() {
         let before = Statistics()
         before.count(.hit, .manifest, of: nil)

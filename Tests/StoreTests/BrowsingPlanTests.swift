@@ -14,7 +14,11 @@ import Testing
 
     private static let pages: [String] =
         [nil, "debian", "debian:12"].flatMap { (text: String?) in
-            [false, true].map { MetadataDatabase.imagesByName(text.flatMap { NameSearch($0) }, isHosted: $0) }
+            [false, true].flatMap { (isHosted: Bool) in
+                [false, true].map { (ofOne: Bool) in
+                    MetadataDatabase.imagesByName(text.flatMap { NameSearch($0) }, ofOne: ofOne, isHosted: isHosted)
+                }
+            }
         } + [false, true].map { MetadataDatabase.repositoriesByName(isSearching: $0) }
 
     @Test(arguments: pages) func `in the order of an index, with nothing read that no index leads to`(
@@ -22,7 +26,7 @@ import Testing
     ) async throws {
         try await scene.life { store in
             let plan = try await store.database.read { db in
-                try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN \(sql)", arguments: [nil, nil, nil].prefixFor(sql))
+                try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN \(sql)", arguments: [nil, nil, nil, nil].prefixFor(sql))
                     .map { $0["detail"] as String }
             }
             #expect(!plan.contains { $0.contains("SCAN") || $0.contains("TEMP B-TREE") }, "\(plan)")
@@ -31,6 +35,7 @@ import Testing
 
     @Test(arguments: [
         MetadataDatabase.sizeOfImage, MetadataDatabase.repositoryFigures, MetadataDatabase.imagesNeeding,
+        MetadataDatabase.repositoriesNaming,
     ])
     func `what is told of one is found by its number`(sql: String) async throws {
         try await scene.life { store in
@@ -111,6 +116,6 @@ import Testing
 extension [Int?] {
     /// As many as the statement has parameters.
     fileprivate func prefixFor(_ sql: String) -> StatementArguments {
-        StatementArguments(prefix(sql.contains("?3") ? 3 : 2))
+        StatementArguments(prefix(sql.contains("?4") ? 4 : 2))
     }
 }

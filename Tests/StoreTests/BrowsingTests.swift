@@ -65,6 +65,36 @@ import Testing
         }
     }
 
+    @Test func `the images of one repository are its own, page by page, not those of names that contain its name`()
+        async throws
+    {
+        try await scene.life { store in
+            let hub = "docker.io/library/debian"
+            for repository in [debian, try repository("library/debian-x"), try repository("x/\(hub)", of: "ghcr.io")] {
+                for tagged in ["12", "10", "a"] { _ = try await image(store, tagged, in: repository) }
+            }
+            let layer = try await store.push([1], to: ours)
+            _ = try await store.pushManifest(naming: [layer], to: ours, tags: ["1"])
+            func tags(_ name: String, _ count: Int, last: String? = nil, _ search: String? = nil) async throws -> [String]
+            {
+                let page = try await store.images(NamePage(count: count, last: last, search: search), of: name)
+                #expect(page.entries.allSatisfy { "\($0.repository)" == name })
+                #expect((page.next != nil) == (count < 3 && page.entries.count == count))
+                return page.entries.map(\.tag)
+            }
+            #expect(try await tags(hub, 9) == ["10", "12", "a"])
+            #expect(try await tags(hub, 2) == ["10", "12"])
+            #expect(try await tags(hub, 9, last: "\(hub):12") == ["a"])
+            #expect(try await tags(hub, 9, last: "docker.io/library/debian-x:10") == [])
+            #expect(try await tags(hub, 9, last: "a:1") == ["10", "12", "a"])
+            #expect(try await tags(hub, 9, "12") == ["12"])
+            #expect(try await tags("acme/app", 9) == ["1"])
+            for name in ["library/debian", "DOCKER.io/library/debian", "docker.io/library/debi", "%", ""] {
+                #expect(try await tags(name, 9) == [], "\(name)")
+            }
+        }
+    }
+
     @Test func `a part finds names and tags in any case, a pattern what an operator would mean by it`() async throws {
         try await scene.life { store in
             for tagged in ["12", "bookworm-Slim", "1.12"] { _ = try await image(store, tagged, in: debian) }

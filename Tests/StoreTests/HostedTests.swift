@@ -94,7 +94,7 @@ import Testing
             let chosen = try await store.database.leastRecentlyUsed(10, at: scene.clock.now, lease: .zero).candidates
             #expect(Set(chosen.map(\.digest)) == Set(cached))
             try await store.push([2], to: acme)
-            let pushed = try await store.database.hosted(among: chosen)
+            let pushed = try await store.database.held(among: chosen, at: scene.clock.now, lease: .zero)
             #expect(chosen.filter { pushed.contains($0.number) }.map(\.digest) == [cached[1]])
         }
     }

@@ -85,4 +85,29 @@ import Testing
             #expect(try await store.knowledge(of: second, in: mine).storedSize != nil)
         }
     }
+
+    @Test func `a tag that is invalidated leaves the right that another of the same digest has`() async throws {
+        try await scene.life { store in
+            let digest = try await store.putManifest(naming: [], in: mine, tag: try tag("v1"))
+            try await store.putManifest(naming: [], in: mine, tag: try tag("v2"))
+            let gone = try await store.invalidate { $0 == mine && $1 == "v1" }
+            #expect(gone == Invalidated(tags: try images("v1"), manifests: 0, blobs: 0))
+            #expect(try await store.knowledge(of: digest, in: mine).hasOwnLink)
+            let rest = try await store.invalidate { $0 == mine && $1 == "v2" }
+            #expect(rest == Invalidated(tags: try images("v2"), manifests: 1, blobs: 0))
+            #expect(try await store.knowledge(of: digest, in: mine).isLinked == false)
+        }
+    }
+
+    @Test func `what is pinned after it was chosen to go is found in time`() async throws {
+        try await scene.life { store in
+            let digest = try await store.putManifest(naming: [], in: mine, tag: try tag("v1"))
+            scene.clock.turn(by: .seconds(7200))
+            let order = try await store.database.leastRecentlyUsed(10, at: scene.clock.now, lease: .zero)
+            #expect(order.candidates.map(\.digest) == [digest])
+            _ = try await store.pin(try pattern("mine:v1"))
+            let held = try await store.database.held(among: order.candidates, at: scene.clock.now, lease: .zero)
+            #expect(held == Set(order.candidates.map(\.number)))
+        }
+    }
 }

@@ -22,7 +22,7 @@ struct StatisticsHandler: Sendable {
     }
 
     func document() async -> StatisticsDocument {
-        var document = StatisticsDocument(await cache.figures(), version: version, uptime: uptime())
+        var document = StatisticsDocument(await cache.figures(mostUsed: 10), version: version, uptime: uptime())
         document.startedAt = EventText.instant(vitals.startedAt)
         document.hostedPush = access.letsSomebodyPush
         document.loginListen = vitals.loginListen()

@@ -14,6 +14,8 @@ enum GlanceError: Error {
     case noImage(String)
     /// Nothing of it is here; its name in full.
     case unknownImage(String)
+    /// It is here, and no image: a config or a layer.
+    case noManifest(Digest)
     case failed(PullThroughError)
 
     var response: Response {
@@ -26,6 +28,9 @@ enum GlanceError: Error {
         case .noImage(let text): return bad(.nameInvalid, "\(text.prefix(300)) is no image's name")
         case .unknownImage(let name):
             return ErrorMapping.response(.notFound, .manifestUnknown, "nothing of \(name) is stored here")
+        case .noManifest(let digest):
+            return ErrorMapping.response(
+                .notFound, .manifestUnknown, "\(digest) is stored here as a blob, a layer or a config, and is no image")
         case .failed(let error): return ErrorMapping.response(to: error, about: .name)
         }
     }
@@ -35,7 +40,7 @@ enum GlanceError: Error {
     }
 }
 
-/// `q=`, `n=` and `last=`.
+/// `q=`, `n=` and `last=`; of images `repository=` too.
 struct PageOfNames: Sendable {
     private static let usual = 50
     /// Unicode scalars, as JSON Schema counts: no name is as long.
@@ -44,9 +49,12 @@ struct PageOfNames: Sendable {
     let search: String?
     let last: String?
     let count: Int
+    /// A full name.
+    let repository: String?
 
-    init(_ request: Request) throws(GlanceError) {
-        try request.knowsOnly(["q", "n", "last"])
+    init(_ request: Request, mayNameOne: Bool = false) throws(GlanceError) {
+        try request.knowsOnly(["q", "n", "last"] + (mayNameOne ? ["repository"] : []))
+        repository = request.queryValue("repository").flatMap { $0.isEmpty ? nil : $0 }
         search = request.queryValue("q").flatMap { $0.isEmpty ? nil : $0 }
         guard (search?.unicodeScalars.count ?? 0) <= Self.longestSearch else { throw .searchTooLong }
         last = request.queryValue("last").flatMap { $0.isEmpty ? nil : $0 }

@@ -45,9 +45,10 @@ struct GlanceResponder: Sendable {
     }
 
     private func images(_ request: Request) async throws(GlanceError) -> Response {
-        let page = try PageOfNames(request)
+        let page = try PageOfNames(request, mayNameOne: true)
         let list = try await told { () async throws(PullThroughError) in
-            try await cache.images(matching: page.search, after: page.last, count: page.count)
+            try await cache.images(
+                of: page.repository, matching: page.search, after: page.last, count: page.count)
         }
         return Self.answer(ImagesDocument(list))
     }
@@ -69,7 +70,9 @@ struct GlanceResponder: Sendable {
     /// The slashes of the name are those of the path, as in `/v2/`: an escaped one is none.
     private func look(_ request: Request) async throws(GlanceError) -> Response {
         try request.knowsOnly([])
-        guard let text = request.pathRest(behind: Self.image), let meaning = cache.directory.meaning(of: text) else {
+        let text = request.pathRest(behind: Self.image)
+        if let digest = text.flatMap({ Digest($0) }) { return try await find(digest) }
+        guard let text, let meaning = cache.directory.meaning(of: text) else {
             throw .noImage(String(request.path.dropFirst(Self.image.count)))
         }
         let look = try await told { () async throws(PullThroughError) in
@@ -79,6 +82,16 @@ struct GlanceResponder: Sendable {
             throw .unknownImage(ImageText.name(meaning.repository, meaning.reference))
         }
         return Self.answer(ImageDocument(look))
+    }
+
+    /// Wherever it is shown: bytes are the same everywhere.
+    private func find(_ digest: Digest) async throws(GlanceError) -> Response {
+        let found = try await told { () async throws(PullThroughError) in try await cache.look(at: digest) }
+        guard let found else { throw .unknownImage("\(digest)") }
+        switch found {
+        case .blob: throw .noManifest(digest)
+        case .image(let look): return Self.answer(ImageDocument(look))
+        }
     }
 
     private func description(_ request: Request) async throws(GlanceError) -> Response {

@@ -17,7 +17,7 @@ struct BlobHandler: Sendable {
                 ? try await facts(isKnown ? .notModified : .ok, digest, in: repository, request.lane)
                 : try await get(request, digest, in: repository)
         } catch {
-            cache.statistics.count(error.requestClass, .blob, of: repository)
+            cache.statistics.countRefusal(error.requestClass, .blob, of: repository)
             return ErrorMapping.response(to: error, about: .blob).timed(.blob, error.requestClass)
         }
     }

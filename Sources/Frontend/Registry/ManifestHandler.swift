@@ -17,7 +17,7 @@ struct ManifestHandler: Sendable {
             cache.statistics.count(answer.status.requestClass, .manifest, of: repository)
             return response(to: request, answer, repository).timed(.manifest, answer.status.requestClass)
         } catch {
-            cache.statistics.count(error.requestClass, .manifest, of: repository)
+            cache.statistics.countRefusal(error.requestClass, .manifest, of: repository)
             return ErrorMapping.response(to: error, about: .manifest).timed(.manifest, error.requestClass)
         }
     }

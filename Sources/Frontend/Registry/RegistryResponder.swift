@@ -123,8 +123,9 @@ struct RegistryResponder: Sendable {
             if case .target(let target) = destination, request.isPlain { request.finding = target }
             return destination
         } catch {
-            if let kind = error.pull { cache.statistics.count(.error, kind, of: nil) }
-            return .answer(versioned(error.response))
+            guard let kind = error.pull else { return .answer(versioned(error.response)) }
+            cache.statistics.count(.error, kind, of: nil)
+            return .answer(versioned(error.response).timed(kind, .error))
         }
     }
 

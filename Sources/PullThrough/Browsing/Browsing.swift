@@ -72,12 +72,13 @@ extension PullThroughCache {
 
     /// Tags whose manifests are stored, in the order of their repositories' names, then of the tags.
     ///
+    /// - Parameter name: only of repositories whose full name it is; nil: of all.
     /// - Throws: `.store`.
     package func images(
-        matching search: String?, after last: String?, count: Int
+        of name: String? = nil, matching search: String?, after last: String?, count: Int
     ) async throws(PullThroughError) -> NameList<ImageEntry> {
         let page = NamePage(count: count, last: last, search: search)
-        let list = try await restated { () async throws(StoreError) in try await store.images(page) }
+        let list = try await restated { () async throws(StoreError) in try await store.images(page, of: name) }
         let platforms = await platforms(of: list.entries.map { ($0.digest, $0.mediaType) })
         return NameList(
             entries: list.entries.map { image in

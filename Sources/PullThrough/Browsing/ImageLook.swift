@@ -53,6 +53,13 @@ package struct ImageLook: Sendable {
     package let referrers: [Referrer]
 }
 
+/// What a digest by itself leads to.
+package enum DigestLook: Sendable {
+    case image(ImageLook)
+    /// It is stored, and no manifest.
+    case blob
+}
+
 extension PullThroughCache {
     /// Bytes of manifests that are read for one look: an index may name any number of them.
     private static let mostRead = 4 * Int64(Manifest.sizeLimit)
@@ -83,6 +90,21 @@ extension PullThroughCache {
             leasedUntil: stored.leasedUntil, tags: stored.tags,
             documents: try await documents(of: manifest, stored, size: Int64(bytes.count)),
             referrers: try await storedReferrers(of: stored.digest, in: repository))
+    }
+
+    /// Looks at it in one of the repositories that may show it.
+    ///
+    /// - Returns: nil if it is not here, or a manifest that is not for any repository to show.
+    /// - Throws: `.store`.
+    package func look(at digest: Digest) async throws(PullThroughError) -> DigestLook? {
+        let found = try await restated { () async throws(StoreError) in try await store.whereabouts(of: digest) }
+        guard let found else { return nil }
+        switch found {
+        case .blob: return DigestLook.blob
+        case .manifest(let repository):
+            guard let image = try await self.look(at: .digest(digest), in: repository) else { return nil }
+            return DigestLook.image(image)
+        }
     }
 
     private func documents(

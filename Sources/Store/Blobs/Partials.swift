@@ -5,8 +5,8 @@ import Logging
 import OCI
 import Synchronization
 
-/// A lock around a small table, so that what is here can be said on an event loop. The row is written first and goes
-/// last: a row without a file goes at start, a file without a row as well.
+/// A lock around a small table, so that what is here can be said on an event loop. A row without a file goes at start,
+/// a file without a row as well.
 final class Partials: Sendable {
     struct Kept: Sendable {
         let digest: Digest
@@ -58,10 +58,42 @@ final class Partials: Sendable {
     /// Bytes on disk of all that lie here.
     var bytes: Int64 { kept.withLock { $0.values.reduce(0) { $0 + $1.allocated } } }
 
-    /// Its file lies in `ingest/` and counts as partial.
+    /// Its file lies in `ingest/`, durable, and counts as partial; now it is gone on with by whoever asks, over a
+    /// restart too. One of the same digest goes, where more than one fill was at work.
     ///
-    /// - Returns: one of the same digest that it takes the place of, to remove: where more than one fill was at work.
-    func put(_ partial: Kept) -> Kept? { kept.withLock { $0.updateValue(partial, forKey: partial.digest) } }
+    /// The row comes last, and only while this is what is kept: there is one row a digest, and another fill's end may
+    /// have taken it away or put its own in its place just now.
+    ///
+    /// - Throws: `.database`; then it is gone.
+    func keep(_ partial: Kept) async throws(StoreError) {
+        if let other = put(partial) { await remove(other) }
+        do throws(StoreError) {
+            try await writeRow(of: partial)
+        } catch {
+            let mine = kept.withLock { kept in
+                kept[partial.digest]?.file == partial.file ? kept.removeValue(forKey: partial.digest) : nil
+            }
+            if let mine { await remove(mine) }
+            throw error
+        }
+    }
+
+    /// The same of one that was taken out and stays after all. Without the database its row is what it was.
+    func putBack(_ partial: Kept) async {
+        if let other = put(partial) { await remove(other) }
+        try? await writeRow(of: partial)
+    }
+
+    private func writeRow(of partial: Kept) async throws(StoreError) {
+        let row = PartialRow(
+            digest: partial.digest, file: partial.file, size: partial.size, extents: partial.extents,
+            keptAt: partial.keptAt)
+        try await database.checkpoint(row) { self[partial.digest]?.file == partial.file }
+    }
+
+    private func put(_ partial: Kept) -> Kept? {
+        kept.withLock { $0.updateValue(partial, forKey: partial.digest) }
+    }
 
     /// Takes one out, to go on with it or to remove it; its bytes count as partial still.
     func take(_ digest: Digest) -> Kept? { kept.withLock { $0.removeValue(forKey: digest) } }

@@ -133,7 +133,7 @@ actor Evictor {
         guard hosted.isKnown else { return [] }
         var looked = max(count, Self.firstBatch)
         while true {
-            let order = try await database.leastRecentlyUsed(looked, at: now(), lease: lease)
+            let order = try await database.leastRecentlyUsed(looked, at: now(), lease: lease, isLook: true)
             let isAll = order.candidates.count + order.places.count < looked
             if order.candidates.count >= count || isAll { return Array(order.candidates.prefix(count)) }
             looked *= 4
@@ -167,19 +167,20 @@ actor Evictor {
                 let before = leaving
                 leaving = next
                 if let before {
-                    try await finish(before)
-                    gone = (gone.blobs + Int64(before.rows.count), gone.bytes + before.bytes)
+                    let went = try await finish(before)
+                    gone = (gone.blobs + went.blobs, gone.bytes + went.bytes)
                 }
                 batch = Self.batch
             }
         } catch {
             // What is amiss has been told, once.
             logger.debug("eviction failed", metadata: ["error": "\(error)"])
-            if let leaving { try? await finish(leaving) }
+            if let leaving, let went = try? await finish(leaving) {
+                gone = (gone.blobs + went.blobs, gone.bytes + went.bytes)
+            }
         }
-        await database.truncateLog()
+        await database.endLogGrowth()
         guard gone.blobs > 0 else { return gone }
-        evicted = (evicted.blobs + gone.blobs, evicted.bytes + gone.bytes)
         logger.info("evicted", metadata: ["blobs": "\(gone.blobs)", "bytes": "\(gone.bytes)"])
         return gone
     }
@@ -226,9 +227,10 @@ actor Evictor {
         }
         guard !held.isEmpty || !order.places.isEmpty else { return nil }
         do throws(StoreError) {
-            // Somebody may have pushed or mounted one since it was chosen; from here on nobody does.
-            let pushed = try await database.hosted(among: held)
-            let (rows, aside) = try await putAside(held.filter { !pushed.contains($0.number) })
+            // One may have been pushed, mounted or pinned since it was chosen, or leased by what was written down
+            // meanwhile; from here on nobody pushes or mounts it.
+            let taken = try await database.held(among: held, at: time, lease: lease)
+            let (rows, aside) = try await putAside(held.filter { !taken.contains($0.number) })
             return Leaving(
                 rows: rows, held: held, bytes: rows.reduce(0) { $0 + onDisk($1.size) }, life: life,
                 forgetting: Task { await forget(rows, aside, order.places, chosenIn: life) })
@@ -285,12 +287,17 @@ actor Evictor {
     }
 
     /// Waits until its rows are gone, and lets go of its digests.
-    private func finish(_ batch: Leaving) async throws(StoreError) {
+    ///
+    /// - Returns: what went.
+    private func finish(_ batch: Leaving) async throws(StoreError) -> (blobs: Int64, bytes: Int64) {
         let result = await batch.forgetting.value
         for candidate in batch.held { gate.leave(candidate.digest) }
         try result.get()
         // Where the rows were lost meanwhile, what was committed counts as unknown.
         capacity.forget(batch.bytes, in: batch.life)
+        let went = (blobs: Int64(batch.rows.count), bytes: batch.bytes)
+        evicted = (evicted.blobs + went.blobs, evicted.bytes + went.bytes)
+        return went
     }
 
     /// A file that is not there is as good as taken away. One that cannot be moved (a full directory, a folder that

@@ -13,6 +13,8 @@ package final class UseRecorder: Sendable {
 
     private let uses = Mutex<[Digest: Use]>([:])
     private let latest = Mutex<Int64>(0)
+    private enum Turn { case write }
+    private let turn = Gate<Turn>()
 
     /// The instant to write for a use at `now`, in Unix milliseconds: the wall clock's, or, while that stands before
     /// what was written already (it was set back), the next after it. So the order of uses holds whatever the clock
@@ -34,14 +36,17 @@ package final class UseRecorder: Sendable {
         }
     }
 
-    /// Writes down what was gathered; what cannot be written is gathered still.
+    /// Writes down what was gathered; what cannot be written is gathered still. One after the other: when this returns,
+    /// what another has taken to write is written too.
     func write(to database: MetadataDatabase) async throws(StoreError) {
-        let taken = takeAll()
-        do throws(StoreError) {
-            try await database.record(taken)
-        } catch {
-            for (digest, use) in taken { record(digest, at: use.at, leasedUntil: use.leasedUntil) }
-            throw error
+        try await turn.turn(.write) { () async throws(StoreError) in
+            let taken = self.takeAll()
+            do throws(StoreError) {
+                try await database.record(taken)
+            } catch {
+                for (digest, use) in taken { self.record(digest, at: use.at, leasedUntil: use.leasedUntil) }
+                throw error
+            }
         }
     }
 

@@ -133,11 +133,13 @@ extension MetadataDatabase {
     }
 
     /// Tags whose manifests are stored, in the order of their repositories' full names, then of the tags, by bytes.
-    func images(_ page: NamePage) async throws(StoreError) -> Listed<StoredImage> {
+    ///
+    /// - Parameter name: only of repositories whose full name it is; nil: of all.
+    func images(_ page: NamePage, of name: String? = nil) async throws(StoreError) -> Listed<StoredImage> {
         let search = page.search.flatMap { NameSearch($0) }
         return try await read { db in
             // Each is in order, so the first of both are among the first of each.
-            let all = try Self.tagged(page, search, isHosted: false, db) + Self.tagged(page, search, isHosted: true, db)
+            let all = try [false, true].flatMap { try Self.tagged(page, of: name, search, isHosted: $0, db) }
             let sorted = all.map { (key: ("\($0.repository)", $0.tag), named: $0) }.sorted { $0.key < $1.key }
             let size = try db.cachedStatement(sql: Self.sizeOfImage)
             let entries = try sorted.prefix(page.count + 1).map { _, named in
@@ -153,11 +155,12 @@ extension MetadataDatabase {
     }
 
     private static func tagged(
-        _ page: NamePage, _ search: NameSearch?, isHosted: Bool, _ db: Database
+        _ page: NamePage, of one: String?, _ search: NameSearch?, isHosted: Bool, _ db: Database
     ) throws -> [Named] {
         let (name, tag) = split(page.last ?? "")
         let rows = try Row.fetchCursor(
-            db.cachedStatement(sql: imagesByName(search, isHosted: isHosted)), arguments: [name, tag, search?.like])
+            db.cachedStatement(sql: imagesByName(search, ofOne: one != nil, isHosted: isHosted)),
+            arguments: [name, tag, search?.like, one])
         var found: [Named] = []
         while found.count <= page.count, let row = try rows.next() {
             guard let name = RepositoryName(row[2] as String), let digest = Digest(data: row[4]) else { continue }
@@ -181,7 +184,8 @@ extension MetadataDatabase {
 
     /// `?1` and `?2`: behind which name and tag. CROSS: in the order of the names, so that a page ends as soon as it is
     /// full. What was pushed here has its repositories together in the order of their names (`upstream, name`).
-    static func imagesByName(_ search: NameSearch?, isHosted: Bool) -> String {
+    /// `?4`: of which name, if of one.
+    static func imagesByName(_ search: NameSearch?, ofOne: Bool = false, isHosted: Bool) -> String {
         let table = isHosted ? "hostedTag" : "tag"
         let name = isHosted ? "repository.name" : "repository.fullName"
         let condition =
@@ -205,6 +209,7 @@ extension MetadataDatabase {
             CROSS JOIN blob ON blob.digest = named.digest CROSS JOIN manifest ON manifest.digest = named.digest
             CROSS JOIN digest ON digest.id = named.digest
             WHERE \(isHosted ? "repository.upstream = '' AND " : "")\(name) >= ?1 AND \(condition)
+                AND \(ofOne ? "\(name) = ?4" : "?4 IS NULL")
             ORDER BY \(name), repository.id, named.tag
             """
     }

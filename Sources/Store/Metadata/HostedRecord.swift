@@ -232,17 +232,6 @@ extension MetadataDatabase {
         }
     }
 
-    /// The numbers of those that were pushed here.
-    func hosted(among candidates: [Candidate]) async throws(StoreError) -> Set<Int64> {
-        let numbers = candidates.map { "\($0.number)" }.joined(separator: ",")
-        return try await read { db in
-            try Int64.fetchSet(
-                db.cachedStatement(
-                    sql: "SELECT digest FROM hosted WHERE digest IN (SELECT value FROM json_each(?))"),
-                arguments: ["[\(numbers)]"])
-        }
-    }
-
     func isHosted(_ digest: Digest) async throws(StoreError) -> Bool {
         try await lookUp { db in
             try Bool.fetchOne(

@@ -34,6 +34,10 @@ final class MetadataDatabase: Sendable {
     /// Of those who read for long. Each look-up finds a connection free, whatever these are at.
     private let seats = Seats(longReads)
     private static let longReads = 3
+    /// Whoever makes room waits for nobody who looks around.
+    private let makingRoom = Seats(1)
+    /// An eviction is under way: its log may be large until it ends.
+    private let logMayGrow = Atomic<Bool>(false)
 
     init(_ layout: DiskLayout, health: StoreHealth, now: @escaping @Sendable () -> Int64, logger: Logger) {
         self.layout = layout
@@ -107,7 +111,7 @@ final class MetadataDatabase: Sendable {
         do {
             var configuration = Configuration()
             // Look-ups run on the threads of the shared pool of tasks, of which there are as many as cores.
-            configuration.maximumReaderCount = longReads + ProcessInfo.processInfo.activeProcessorCount
+            configuration.maximumReaderCount = longReads + 1 + ProcessInfo.processInfo.activeProcessorCount
             // Whoever else looks into it (a shell, a backup) is waited for a little.
             configuration.busyMode = .timeout(1)
             // No mmap: a read that fails would end the process by a signal.
@@ -176,8 +180,9 @@ final class MetadataDatabase: Sendable {
     /// In a task of its own, as is `write`: GRDB gives up in a cancelled task, and a client that leaves must not look
     /// like a database that fails, least of all between a file and its row.
     func read<Value: Sendable>(
-        _ body: @escaping @Sendable (Database) throws -> Value
+        toMakeRoom isMakingRoom: Bool = false, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
+        let seats = isMakingRoom ? makingRoom : seats
         await seats.take()
         defer { seats.leave() }
         let pool = try current().pool
@@ -188,11 +193,12 @@ final class MetadataDatabase: Sendable {
         }
     }
 
-    /// Until the next `truncateLog`, whoever writes much need not wait for the disk after each 1 MiB, and finds more of
+    /// Until `endLogGrowth`, whoever writes much need not wait for the disk after each 1 MiB, and finds more of
     /// the pages it comes back to in memory.
     ///
     /// - Parameter bytes: of the log, at most; never less than usual.
     func letLogGrow(to bytes: Int64) async {
+        logMayGrow.store(true, ordering: .relaxed)
         await onWriter { db in
             try Self.bound(logOf: max(Self.logBytes, bytes), in: db)
             try db.execute(sql: "PRAGMA cache_size = -\(Self.cacheKiBForMuch)")
@@ -201,13 +207,22 @@ final class MetadataDatabase: Sendable {
 
     /// Moves the log into the database and empties it. While readers overlap without a gap SQLite cannot begin its log
     /// anew by itself, and it would grow, into the room that is meant for blobs.
+    ///
+    /// Nothing is done while it may grow: `endLogGrowth` will.
     func truncateLog() async {
+        if logMayGrow.load(ordering: .relaxed) { return }
         // Busy readers put it off until the next time; nothing is lost by that.
         await onWriter { db in
             try Self.bound(logOf: Self.logBytes, in: db)
             try db.execute(sql: "PRAGMA cache_size = -\(Self.cacheKiB)")
             _ = try db.checkpoint(.truncate)
         }
+    }
+
+    /// After `letLogGrow`.
+    func endLogGrowth() async {
+        logMayGrow.store(false, ordering: .relaxed)
+        await truncateLog()
     }
 
     private func onWriter(_ body: @escaping @Sendable (Database) throws -> Void) async {

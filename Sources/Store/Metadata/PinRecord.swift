@@ -99,7 +99,7 @@ extension MetadataDatabase {
         }
     }
 
-    /// Takes away the right of one repository to show a digest, and its tags that name it.
+    /// Takes away tags of one repository that name a digest, and, when none is left, its right to show it.
     ///
     /// - Parameter tag: only this one of them; nil: all.
     /// - Returns: the tags that went, and whether there was a right of its own.
@@ -113,8 +113,12 @@ extension MetadataDatabase {
                 sql: """
                     DELETE FROM tag WHERE repository = ?1 AND digest = ?2 AND (?3 IS NULL OR tag = ?3) RETURNING tag
                     """, arguments: [id, number, tag?.description])
+            // While another of its tags names it, it may still be shown.
             try db.execute(
-                sql: "DELETE FROM link WHERE repository = ? AND digest = ?", arguments: [id, number])
+                sql: """
+                    DELETE FROM link WHERE repository = ?1 AND digest = ?2
+                        AND NOT EXISTS (SELECT 1 FROM tag WHERE repository = ?1 AND digest = ?2)
+                    """, arguments: [id, number])
             return (tags.compactMap { Tag($0) }, db.changesCount > 0)
         }
     }

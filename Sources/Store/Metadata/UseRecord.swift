@@ -74,9 +74,13 @@ extension MetadataDatabase {
     /// A manifest goes with, or after, the blobs only it names: one whose own blobs were used later than itself takes
     /// its place behind them, here, where it costs once, and not at every use. Those whose place is behind the last
     /// that was looked at are not among the candidates.
-    func leastRecentlyUsed(_ limit: Int, at now: Int64, lease: Duration) async throws(StoreError) -> Order {
+    ///
+    /// - Parameter isLook: nothing is to go: whoever makes room does not wait for this.
+    func leastRecentlyUsed(
+        _ limit: Int, at now: Int64, lease: Duration, isLook: Bool = false
+    ) async throws(StoreError) -> Order {
         let arguments: StatementArguments = [now, now + lease.milliseconds, limit]
-        return try await read { db in
+        return try await read(toMakeRoom: !isLook) { db in
             let places = try Self.placesBehindTheirOwn(arguments, in: db)
             let rows = try Row.fetchCursor(
                 db.cachedStatement(
@@ -128,9 +132,25 @@ extension MetadataDatabase {
         return places
     }
 
+    /// The numbers of those that something holds by now: pushed here, pinned or leased since they were chosen.
+    func held(
+        among candidates: [Candidate], at now: Int64, lease: Duration
+    ) async throws(StoreError) -> Set<Int64> {
+        let numbers = candidates.map { "\($0.number)" }.joined(separator: ",")
+        return try await read(toMakeRoom: true) { db in
+            try Int64.fetchSet(
+                db.cachedStatement(
+                    sql: """
+                        SELECT digest FROM blob
+                        WHERE digest IN (SELECT value FROM json_each(?3)) AND NOT (\(Self.idle))
+                        """),
+                arguments: [now, now + lease.milliseconds, "[\(numbers)]"])
+        }
+    }
+
     /// Bytes on disk of all that nothing holds. A walk over the index: asked only when something must go.
     func evictableBytes(at now: Int64, lease: Duration) async throws(StoreError) -> Int64 {
-        try await read { db in
+        try await read(toMakeRoom: true) { db in
             try Int64.fetchOne(
                 db, sql: "SELECT ifnull(sum((size + 4095) & ~4095), 0) FROM blob WHERE \(Self.idle)",
                 arguments: [now, now + lease.milliseconds]) ?? 0

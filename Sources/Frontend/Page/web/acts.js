@@ -36,7 +36,7 @@ export function tokenForm(done, said = '') {
     if (!value) return say(note, 'Type the token first.');
     button.disabled = true;
     try {
-      if (await isToken(value, live.stats?.storage.max_bytes ?? Number.MAX_SAFE_INTEGER)) {
+      if (await isToken(value)) {
         setToken(value, keep.checked);
         announce('The token was accepted.');
         done();
@@ -123,7 +123,10 @@ function names(images, pattern) {
 }
 
 function confirmForgetting(image) {
-  return confirmed('Forget it now?', `${image} is forgotten, and taken from the disk where nothing else needs it. The next pull fetches it again, if the upstream still has it.`, 'Forget');
+  const what = /^sha(256|512):/.test(image)
+    ? `${image} is forgotten wherever it is shown, and its bytes are taken from the disk. The next pull fetches it again, if the upstream still has it.`
+    : `${image} is forgotten: the next pull asks the upstream what it is. The bytes stay on the disk until room is needed, since others may use them.`;
+  return confirmed('Forget it now?', what, 'Forget');
 }
 
 /// Pin, fetch and forget, for one image; of one that is not stored (`null`) only to fetch it. `changed` is called after

@@ -107,13 +107,13 @@ export function presence(stored, whole, more = '') {
   return h('span', { class: 'presence' }, bar, h('span', null, `${part === 1 ? 'all' : stored > 0 ? percent(part) : 'none'}${more}`));
 }
 
-/// - repository: where all of one are listed, those of others that match too are left out.
+/// - repository: its full name, where all of one are listed.
 function tagList(q, repository) {
   return pagedList({
     caption: repository ? `Tags of ${repository}` : 'Tags', none: () => (repository ? empty('No tag of this repository is stored here.') : nothing(q, 'tag')),
     columns: [{ name: 'Tag', wide: true }, { name: 'Platforms' }, { name: 'Size', number: true }, { name: 'Here' }, { name: 'Last used' }, { name: 'Checked' }],
-    path: (last) => `/api/v1/images?${query({ q, n: pageSize, last })}`,
-    rowsOf: ({ images }) => images.filter((image) => !repository || image.repository === repository).map((image) => [
+    path: (last) => `/api/v1/images?${query({ q, repository, n: pageSize, last })}`,
+    rowsOf: ({ images }) => images.map((image) => [
       h('span', { class: 'subject' }, h('a', { href: `#/images/${image.name}` }, repository ? image.tag : image.name), badges(image), digest(image.digest)),
       platforms(image.platforms), size(image.size), presence(image.stored_size, image.size), time(image.last_used_at), time(image.checked_at)]),
   });
@@ -128,7 +128,7 @@ function platforms(list) {
 /// `#/images/docker.io/library/debian`: its tags.
 export function repositoryView(name) {
   const about = h('p', { class: 'muted' });
-  const list = tagList(`${name}:`, name);
+  const list = tagList('', name);
   const element = h('div', null, crumbs(name, null), h('h1', { class: 'name', tabindex: '-1' }, name), about, list.element);
   list.load();
   // What is said of it as a whole is an extra: the list does without.
