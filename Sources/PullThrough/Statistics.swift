@@ -227,7 +227,7 @@ package final class Statistics: Sendable {
     /// The most used, by bytes, by what they are called. Only of those names are made.
     package func topRepositories(_ count: Int) -> [(repository: String, use: Use)] {
         guard count > 0 else { return [] }
-        let (earlier, tables) = earlier.withLock { earlier in
+        let (before, tables) = earlier.withLock { earlier in
             (earlier, lanes.map { lane in lane.tallies.withLock { $0 } })
         }
         var uses: [Repository: Use] = [:]
@@ -242,7 +242,7 @@ package final class Statistics: Sendable {
             top.take(Top.Entry(upstream: repository.upstream, name: repository.name.description, use: use))
         }
         // Of one that has been taken up since by a lane, nothing is left here.
-        for (name, use) in earlier { top.take(Top.Entry(upstream: "", name: name, use: use)) }
+        for (name, use) in before { top.take(Top.Entry(upstream: "", name: name, use: use)) }
         return top.entries.map { ($0.called, $0.use) }
     }
 

@@ -85,12 +85,14 @@ extension Conformance {
                 func value(_ query: String) async throws -> Double? {
                     let encoded = query.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
                     let answer = try await ask("GET", "/api/v1/query?query=\(encoded)", port: port, [:])
+                    // Until it has read what it kept, it answers in plain words.
+                    guard answer.status == 200 else { return nil }
                     let document = try JSONDecoder().decode(JSONValue.self, from: Data(answer.body))
                     return document["data"]["result"][0]["value"][1].text.flatMap { Double($0) }
                 }
                 try await answers(on: port, by: prometheus, path: "/-/ready")
-                try await eventually(within: .seconds(60), "five scrapes") {
-                    try await value("count_over_time(wharf_uptime_seconds[5m])") ?? 0 >= 5
+                try await eventually(within: .seconds(180), "a minute of scrapes") {
+                    try await value("count_over_time(wharf_uptime_seconds[5m])") ?? 0 >= 60
                 }
                 #expect(try await value("sum(wharf_requests_total)") == Double(counted.requests))
                 #expect(try await value("sum(wharf_client_bytes_total)") == Double(counted.bytes))

@@ -75,8 +75,9 @@ import Testing
             }
             let layer = try await store.push([1], to: ours)
             _ = try await store.pushManifest(naming: [layer], to: ours, tags: ["1"])
-            func tags(_ name: String, _ count: Int, last: String? = nil, _ search: String? = nil) async throws -> [String]
-            {
+            func tags(
+                _ name: String, _ count: Int, last: String? = nil, _ search: String? = nil
+            ) async throws -> [String] {
                 let page = try await store.images(NamePage(count: count, last: last, search: search), of: name)
                 #expect(page.entries.allSatisfy { "\($0.repository)" == name })
                 #expect((page.next != nil) == (count < 3 && page.entries.count == count))
