@@ -57,8 +57,10 @@ package final class HTTPServer: Service {
         for address in wanted { try Self.probe(address) }
         let tables = try await makeTables(configuration, isForLogin: false)
         let loginTables = loginAddresses.isEmpty ? [] : try await makeTables(configuration, isForLogin: true)
+        state.withLock { $0.tables = tables + loginTables }
+        // Who is answered on any of the addresses finds the admin socket and those for logging in too.
+        if let path = configuration.adminSocket { await bindAdminSocket(path, configuration) }
         do {
-            // Who is answered on any of the others finds these too.
             for (address, named) in zip(wanted.dropFirst(addresses.count), loginAddresses) {
                 let bound = try await listen(on: address, named, loginTables)
                 state.withLock { $0.loginAddresses.append(bound) }
@@ -71,8 +73,6 @@ package final class HTTPServer: Service {
             await closeListeners()
             throw error
         }
-        state.withLock { $0.tables = tables + loginTables }
-        if let path = configuration.adminSocket { await bindAdminSocket(path, configuration) }
         return state.withLock { $0.addresses }
     }
 
