@@ -205,8 +205,11 @@ package final class ContentStore: Sendable {
     package func set(_ tag: Tag, of repository: Repository, to digest: Digest) async throws(StoreError) -> Digest? {
         // Whether or not it can be written: what was known of it holds no more.
         defer { hot.drop(tag, of: repository) }
-        let before = try await database.set(tag, of: repository, to: digest, at: now())
-        if before != digest, isPinned(repository, tag.description) { try await applyPins() }
+        let before = try await database.set(
+            tag, of: repository, to: digest, at: now(), configuration.isPinned)
+        // A new tag has pinned what it names, and nothing else changes by it. What one that moved has left may be
+        // pinned by others.
+        if let before, before != digest, isPinned(repository, tag.description) { try await applyPins() }
         return before
     }
 

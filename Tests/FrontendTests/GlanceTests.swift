@@ -2,6 +2,7 @@
 
 import Foundation
 import HTTPServer
+import HTTPTypes
 import OCI
 import PullThrough
 import TestSupport
@@ -29,6 +30,16 @@ import Testing
 
     private func pullBlobs(_ scene: Scene, _ blobs: [TestBlob]) async throws {
         for blob in blobs { try await scene.pull("\(Scene.alpine)/blobs/\(blob.digest)") }
+    }
+
+    @Test func `so many look around at once, and who comes then is told to come again`() {
+        let crowd = Crowd()
+        for _ in 0..<Crowd.most { #expect(crowd.enter()) }
+        #expect(!crowd.enter() && !crowd.enter())
+        crowd.leave()
+        #expect(crowd.enter() && !crowd.enter())
+        let refusal = GlanceError.crowded.response
+        #expect(refusal.status == .serviceUnavailable && refusal.fields[.retryAfter] == "1")
     }
 
     // MARK: Lists

@@ -86,6 +86,22 @@ import Testing
         }
     }
 
+    @Test func `a tag that moves lets go of what it named, unless another names it`() async throws {
+        try await scene.life { store in
+            _ = try await store.pin(try pattern("mine:*"))
+            let first = try await store.putManifest(naming: [], in: mine, tag: try tag("v1"), note: "1")
+            let second = try await store.putManifest(naming: [], in: mine, tag: try tag("v2"), note: "2")
+            let third = try await store.putManifest(naming: [], in: mine, tag: try tag("v1"), note: "3")
+            // A new tag of what is there already.
+            try await store.set(try tag("v3"), of: mine, to: second)
+            try await store.set(try tag("v2"), of: mine, to: third)
+            _ = await store.evict(to: 0)
+            #expect(try await store.knowledge(of: first, in: mine).storedSize == nil)
+            #expect(try await store.knowledge(of: second, in: mine).storedSize != nil)
+            #expect(try await store.knowledge(of: third, in: mine).storedSize != nil)
+        }
+    }
+
     @Test func `a tag that is invalidated leaves the right that another of the same digest has`() async throws {
         try await scene.life { store in
             let digest = try await store.putManifest(naming: [], in: mine, tag: try tag("v1"))

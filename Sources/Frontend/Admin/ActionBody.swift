@@ -95,15 +95,3 @@ enum ActionBody {
         }
     }
 }
-
-extension Response {
-    /// What an action has come to.
-    static func json(_ document: some Encodable) -> Response {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Numbers and strings: there is nothing in it that cannot be encoded.
-        let bytes = Array((try? encoder.encode(document)) ?? Data()) + Array("\n".utf8)
-        return Response(
-            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"], body: .bytes(bytes))
-    }
-}

@@ -1,8 +1,6 @@
 // `POST /api/v1/gc`: what hosted repositories no longer reach goes.
 
-import FoundationEssentials
 import HTTPServer
-import HTTPTypes
 package import Hosting
 
 package struct CollectDocument: Codable, Equatable, Sendable {
@@ -23,12 +21,7 @@ struct CollectHandler: Sendable {
 
     func respond() async -> Response {
         do throws(HostingError) {
-            let document = CollectDocument(try await repositories.collect())
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = .sortedKeys
-            // Two numbers: there is nothing in it that cannot be encoded.
-            let bytes = Array((try? encoder.encode(document)) ?? Data()) + Array("\n".utf8)
-            return Response(status: .ok, fields: [.contentType: "application/json"], body: .bytes(bytes))
+            return .json(CollectDocument(try await repositories.collect()))
         } catch {
             return ErrorMapping.response(to: error)
         }

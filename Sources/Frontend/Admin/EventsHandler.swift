@@ -90,11 +90,7 @@ enum EventText {
 
     /// The data is one line: JSON writes the ends of lines inside strings as `\n`.
     private static func bytes(_ name: String, _ id: Int64, _ data: some Encodable) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings alone: there is nothing in it that cannot be encoded.
-        let json = (try? encoder.encode(data)) ?? Data()
-        return Array("id: \(id)\nevent: \(name)\ndata: ".utf8) + json + Array("\n\n".utf8)
+        return Array("id: \(id)\nevent: \(name)\ndata: ".utf8) + JSONAnswer.line(data) + Array("\n".utf8)
     }
 
     /// `2026-11-25T21:00:00.123Z`: RFC 3339. The fraction is put in by hand, since a floating one is cut to less than

@@ -14,10 +14,7 @@ struct HistoryHandler: Sendable {
         guard let history = await cache.history(request.queryValue("span") ?? "hour") else {
             return ErrorMapping.response(.badRequest, .unsupported, "span is hour or week")
         }
-        let document = HistoryDocument(history)
-        return Response(
-            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: .bytes(StatisticsHandler.text(of: document)))
+        return .json(HistoryDocument(history))
     }
 }
 

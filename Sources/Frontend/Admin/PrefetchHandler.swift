@@ -1,6 +1,5 @@
 // `POST /api/v1/prefetch`: images are brought here before anybody asks, and how far they have come is told, in lines.
 
-import FoundationEssentials
 import HTTPServer
 import HTTPTypes
 import Hosting
@@ -48,13 +47,6 @@ package struct PrefetchLine: Codable, Equatable, Sendable {
         try container.encode(blobsDone, forKey: .blobsDone)
         try container.encode(blobs, forKey: .blobs)
         try container.encode(message, forKey: .message)
-    }
-
-    var bytes: [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings and numbers: there is nothing in it that cannot be encoded.
-        return Array((try? encoder.encode(self)) ?? Data()) + Array("\n".utf8)
     }
 }
 
@@ -115,7 +107,7 @@ struct PrefetchHandler: Sendable {
             let repository = try cache.directory.repository(of: image)
             let name = image.reference.named(in: repository)
             await cache.prefetch(image.reference, in: repository, platforms: platforms) { progress in
-                writer.write(PrefetchLine(name, progress).bytes)
+                writer.write(JSONAnswer.line(PrefetchLine(name, progress)))
                 // A reader that is slow makes it slow.
                 await writer.caughtUp()
             }
@@ -146,7 +138,7 @@ struct PrefetchHandler: Sendable {
     }
 
     private func tell(_ writer: LiveWriter, _ image: String, _ progress: PrefetchProgress) async {
-        writer.write(PrefetchLine(image, progress).bytes)
+        writer.write(JSONAnswer.line(PrefetchLine(image, progress)))
         await writer.caughtUp()
     }
 }

@@ -1,6 +1,5 @@
 // `POST /api/v1/reload`: the configuration is read again. What that means is the switchboard's to say.
 
-import FoundationEssentials
 import HTTPServer
 import HTTPTypes
 
@@ -31,19 +30,9 @@ struct ReloadHandler: Sendable {
 
     func respond() async -> Response {
         switch await reload() {
-        case .changed(let changed, let restart): Self.json(.ok, Changed(changed: changed, restart: restart))
+        case .changed(let changed, let restart): .json(Changed(changed: changed, restart: restart))
         case .refused(let mistakes):
-            Self.json(.badRequest, Refused(errors: mistakes.map { Refused.Mistake(message: $0) }))
+            .json(Refused(errors: mistakes.map { Refused.Mistake(message: $0) }), status: .badRequest)
         }
-    }
-
-    private static func json(_ status: HTTPResponse.Status, _ document: some Encodable) -> Response {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings alone: there is nothing in it that cannot be encoded.
-        let bytes = (try? encoder.encode(document)) ?? Data()
-        return Response(
-            status: status, fields: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: .bytes(Array(bytes) + Array("\n".utf8)))
     }
 }

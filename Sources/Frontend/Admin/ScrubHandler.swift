@@ -1,6 +1,5 @@
 // `POST /api/v1/scrub`: everything that is stored is checked, and what is found is told as it is found, a line each.
 
-import FoundationEssentials
 import HTTPServer
 import HTTPTypes
 import OCI
@@ -48,13 +47,6 @@ extension ScrubLine {
                 blobs: totals.blobs, bytes: totals.bytes, damaged: totals.damaged, missing: totals.missing,
                 unreadable: totals.unreadable, repaired: totals.repaired, unrepaired: totals.unrepaired))
     }
-
-    var bytes: [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings and numbers: there is nothing in it that cannot be encoded.
-        return Array((try? encoder.encode(self)) ?? Data()) + Array("\n".utf8)
-    }
 }
 
 struct ScrubHandler: Sendable {
@@ -73,14 +65,14 @@ struct ScrubHandler: Sendable {
             let task = Task {
                 do throws(PullThroughError) {
                     let totals = try await cache.scrub(isRepairing: isRepairing) {
-                        writer.write(ScrubLine($0).bytes)
+                        writer.write(JSONAnswer.line(ScrubLine($0)))
                         // A reader that is slow makes it slow.
                         await writer.caughtUp()
                     }
                     // What was cancelled has not seen all; its reader is gone.
-                    if !Task.isCancelled { writer.write(ScrubLine(totals).bytes) }
+                    if !Task.isCancelled { writer.write(JSONAnswer.line(ScrubLine(totals))) }
                 } catch {
-                    writer.write(ScrubLine(error: error.message).bytes)
+                    writer.write(JSONAnswer.line(ScrubLine(error: error.message)))
                 }
                 writer.end()
             }

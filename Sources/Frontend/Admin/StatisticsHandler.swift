@@ -16,9 +16,7 @@ struct StatisticsHandler: Sendable {
     let uptime: @Sendable () -> Double
 
     func respond() async -> Response {
-        Response(
-            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: .bytes(Self.text(of: await document())))
+        .json(await document())
     }
 
     func document() async -> StatisticsDocument {
@@ -27,14 +25,6 @@ struct StatisticsHandler: Sendable {
         document.hostedPush = access.letsSomebodyPush
         document.loginListen = vitals.loginListen()
         return document
-    }
-
-    /// On one line. Every value is a number, a string or a flag: there is nothing in it that cannot be encoded.
-    static func text(of document: some Encodable) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        return (try? encoder.encode(document)).map(Array.init) ?? []
     }
 }
 

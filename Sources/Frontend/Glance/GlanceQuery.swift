@@ -16,6 +16,8 @@ enum GlanceError: Error {
     case unknownImage(String)
     /// It is here, and no image: a config or a layer.
     case noManifest(Digest)
+    /// Too many look around at once.
+    case crowded
     case failed(PullThroughError)
 
     var response: Response {
@@ -31,6 +33,10 @@ enum GlanceError: Error {
         case .noManifest(let digest):
             return ErrorMapping.response(
                 .notFound, .manifestUnknown, "\(digest) is stored here as a blob, a layer or a config, and is no image")
+        case .crowded:
+            return ErrorMapping.response(
+                .serviceUnavailable, .unavailable, "too many are looking around: try again in a moment",
+                fields: [.retryAfter: "1"])
         case .failed(let error): return ErrorMapping.response(to: error, about: .name)
         }
     }

@@ -4,6 +4,7 @@ import HTTPServer
 import HTTPTypes
 import OCI
 import PullThrough
+import Synchronization
 
 /// It changes nothing, asks no upstream, and shows whoever may pull what is stored.
 struct GlanceResponder: Sendable {
@@ -12,6 +13,9 @@ struct GlanceResponder: Sendable {
     private static let description = PackageResources.openapi_json
 
     let cache: PullThroughCache
+    private let crowd = Crowd()
+
+    init(cache: PullThroughCache) { self.cache = cache }
 
     /// - Returns: nil if nothing of it is at this path.
     func respond(to request: Request) async -> Response? {
@@ -27,6 +31,8 @@ struct GlanceResponder: Sendable {
         default: return nil
         }
         guard request.isRead else { return WharfResponder.readOnly }
+        guard crowd.enter() else { return GlanceError.crowded.response }
+        defer { crowd.leave() }
         do throws(GlanceError) {
             return try await answer(request)
         } catch {
@@ -41,7 +47,7 @@ struct GlanceResponder: Sendable {
         let list = try await told { () async throws(PullThroughError) in
             try await cache.repositories(matching: page.search, after: page.last, count: page.count)
         }
-        return Self.answer(RepositoriesDocument(list))
+        return .json(RepositoriesDocument(list))
     }
 
     private func images(_ request: Request) async throws(GlanceError) -> Response {
@@ -50,19 +56,19 @@ struct GlanceResponder: Sendable {
             try await cache.images(
                 of: page.repository, matching: page.search, after: page.last, count: page.count)
         }
-        return Self.answer(ImagesDocument(list))
+        return .json(ImagesDocument(list))
     }
 
     private func transfers(_ request: Request) async throws(GlanceError) -> Response {
         try request.knowsOnly([])
-        return Self.answer(TransfersDocument(transfers: cache.transfers.map { StatisticsDocument.Transfer($0) }))
+        return .json(TransfersDocument(transfers: cache.transfers.map { StatisticsDocument.Transfer($0) }))
     }
 
     private func evictions(_ request: Request) async throws(GlanceError) -> Response {
         try request.knowsOnly(["n"])
         let count = try request.count(or: 20)
         let order = try await told { () async throws(PullThroughError) in try await cache.evictionOrder(count) }
-        return Self.answer(EvictionsDocument(order))
+        return .json(EvictionsDocument(order))
     }
 
     // MARK: One
@@ -81,7 +87,7 @@ struct GlanceResponder: Sendable {
         guard let look else {
             throw .unknownImage(ImageText.name(meaning.repository, meaning.reference))
         }
-        return Self.answer(ImageDocument(look))
+        return .json(ImageDocument(look))
     }
 
     /// Wherever it is shown: bytes are the same everywhere.
@@ -90,23 +96,31 @@ struct GlanceResponder: Sendable {
         guard let found else { throw .unknownImage("\(digest)") }
         switch found {
         case .blob: throw .noManifest(digest)
-        case .image(let look): return Self.answer(ImageDocument(look))
+        case .image(let look): return .json(ImageDocument(look))
         }
     }
 
     private func description(_ request: Request) async throws(GlanceError) -> Response {
         try request.knowsOnly([])
-        return Self.answer(text: Self.description)
+        return .json(line: Self.description)
+    }
+}
+
+/// Who looks around now. The database serves a few of them at a time, of hundreds a second: whoever would wait longer
+/// than people do is told so, and what waits takes no more memory than it may.
+final class Crowd: Sendable {
+    static let most = 64
+
+    private let inside = Atomic(0)
+
+    /// - Returns: whether there was room; then `leave` is to be called.
+    func enter() -> Bool {
+        if inside.add(1, ordering: .relaxed).newValue <= Self.most { return true }
+        leave()
+        return false
     }
 
-    private static func answer(_ document: some Encodable) -> Response {
-        answer(text: StatisticsHandler.text(of: document))
-    }
-
-    private static func answer(text: [UInt8]) -> Response {
-        Response(
-            status: .ok, fields: [.contentType: "application/json", .cacheControl: "no-store"], body: .bytes(text))
-    }
+    func leave() { inside.subtract(1, ordering: .relaxed) }
 }
 
 /// The cache's failure in this room's words.

@@ -21,10 +21,10 @@ final class StatisticsFeed: Sendable {
         }
 
         init(_ document: StatisticsDocument) {
-            text = StatisticsHandler.text(of: document)
+            text = JSONAnswer.text(of: document)
             var document = document
             document.uptimeSeconds = 0
-            timeless = StatisticsHandler.text(of: document)
+            timeless = JSONAnswer.text(of: document)
         }
     }
 

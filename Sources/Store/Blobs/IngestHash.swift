@@ -6,7 +6,8 @@ import Synchronization
 
 extension IngestWriter {
     /// Unhashed bytes after which the source is asked to pause, and those at which it goes on.
-    private static let highLag: Int64 = 64 << 20, lowLag: Int64 = 32 << 20
+    /// Few: nobody has the last bytes before the hash has come there, so running ahead of it gains nothing.
+    private static let highLag: Int64 = 8 << 20, lowLag: Int64 = 4 << 20
     /// Bytes hashed before another fill gets its turn on the thread, and bytes read back at once.
     private static let slice: Int64 = 8 << 20, piece = 128 << 10
 
@@ -65,27 +66,37 @@ extension IngestWriter {
             HashQueue.run { self.hash() }
             return false
         }
-        let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, Int(prefix - from))])
-        var failure: StoreError?
+        if let chunk = state.withLock({ $0.nextHandedOver() }) {
+            chunk.withBytes { hashed(UnsafeRawBufferPointer($0)) }
+            Chunk.giveBack(CollectionOfOne(chunk))
+            return true
+        }
+        let limit = state.withLock { min($0.prefix, $0.handedOver.first?.start ?? .max) }
+        let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, Int(limit - from))])
         do throws(StoreError) {
             let count = try readFully(descriptor, piece, at: from, path: path)
-            if count < piece.count { failure = .io(operation: "read back", path: path, errno: EIO) }
+            if count < piece.count { throw .io(operation: "read back", path: path, errno: EIO) }
+            hashed(UnsafeRawBufferPointer(piece))
         } catch {
-            failure = error
+            state.withLock { $0.failure = $0.failure ?? error }
+            hashed(UnsafeRawBufferPointer(piece))
         }
-        // The digester is out of the lock while it works: this job is the only one.
+        return true
+    }
+
+    /// The next bytes of all. This job is the only one.
+    private func hashed(_ bytes: UnsafeRawBufferPointer) {
+        // The digester is out of the lock while it works.
         var digester = state.withLock { $0.digester.take() }
-        digester?.update(UnsafeRawBufferPointer(piece))
+        digester?.update(bytes)
         let caughtUp: [@Sendable () -> Void] = state.withLock { state in
             state.digester = digester.take()
-            state.failure = state.failure ?? failure
-            state.hashed = from + Int64(piece.count)
+            state.hashed += Int64(bytes.count)
             guard state.prefix - state.hashed < Self.lowLag else { return [] }
             defer { state.whenCaughtUp = [] }
             return state.whenCaughtUp
         }
         for call in caughtUp { call() }
-        return true
     }
 
     /// Nothing more is here: rests until the next write, or says the result if none will come. Both are decided in one
@@ -97,15 +108,20 @@ extension IngestWriter {
             case rest([@Sendable () -> Void])
             case tell(CheckedContinuation<Result<Digest, StoreError>, Never>?, [@Sendable () -> Void])
         }
+        var left: [Chunk] = []
         let step: Step = state.withLock { state in
             let isGivenUp = state.ingest == nil
             if state.hashed < state.prefix, !isGivenUp { return .goOn }
             state.isHashing = false
+            // Of what was given up; there is none else.
+            left = state.handedOver.map(\.chunk)
+            state.handedOver = []
             defer { state.whenCaughtUp = [] }
             guard state.isSealed || isGivenUp else { return .rest(state.whenCaughtUp) }
             defer { state.whenHashed = nil }
             return .tell(state.whenHashed, state.whenCaughtUp)
         }
+        Chunk.giveBack(left)
         switch step {
         case .goOn: return true
         case .rest(let paused): for call in paused { call() }
@@ -122,5 +138,13 @@ extension IngestWriter {
             guard state.hashed == state.prefix, let digester = state.digester.take() else { return .failure(.ended) }
             return .success(digester.finish())
         }
+    }
+}
+
+extension IngestWriter.State {
+    /// The chunk that begins where the hash is, if there is one.
+    mutating func nextHandedOver() -> Chunk? {
+        guard let first = handedOver.first, first.start == hashed else { return nil }
+        return handedOver.removeFirst().chunk
     }
 }

@@ -23,6 +23,8 @@ package final class IngestWriter: Sendable {
         var extents: Extents
         /// How many bytes of the prefix are hashed.
         var hashed: Int64 = 0
+        /// Written and to be hashed, in the file's order; what is in none of them is read back.
+        var handedOver: [(start: Int64, chunk: Chunk)] = []
         var isHashing: Bool
         var isSealed = false
         var failure: StoreError?
@@ -86,7 +88,31 @@ package final class IngestWriter: Sendable {
     /// - Throws: `.noSpace`: where it was met nothing landed, and the same may be tried again once there is room
     ///   (`ContentStore.grow`) or once this is passing. `.sizeMismatch` beyond what was announced.
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
-        guard !bytes.isEmpty else { return }
+        if !bytes.isEmpty { try write(bytes, at: offset) { _, _ in } }
+    }
+
+    /// The same. A whole chunk whose turn it is to be hashed is kept for that.
+    ///
+    /// - Parameter count: bytes, from the chunk's first on.
+    /// - Returns: the chunk to go on with: this one, or another in its place.
+    func write(_ chunk: Chunk, _ count: Int, at offset: Int64) throws(StoreError) -> Chunk {
+        var next = chunk
+        try chunk.withBytes { (memory) throws(StoreError) in
+            try write(UnsafeRawBufferPointer(rebasing: memory[..<count]), at: offset) { written, state in
+                // Nothing lies between it and the hash, and none of it was there before.
+                guard written == [offset..<offset + Int64(Chunk.capacity)], written[0].upperBound <= state.prefix,
+                    let another = Chunk.another()
+                else { return }
+                state.handedOver.append((offset, chunk))
+                next = another
+            }
+        }
+        return next
+    }
+
+    private func write(
+        _ bytes: UnsafeRawBufferPointer, at offset: Int64, then hand: ([Range<Int64>], inout State) -> Void
+    ) throws(StoreError) {
         let (range, startHash) = try writing.withLock { (_: inout Void) throws(StoreError) in
             let (range, gaps) = try missing(in: offset..<offset + Int64(bytes.count))
             for gap in gaps {
@@ -101,6 +127,7 @@ package final class IngestWriter: Sendable {
             }
             return state.withLock { state in
                 state.extents.insert(range)
+                hand(gaps, &state)
                 let startHash = state.hashed < state.prefix && !state.isHashing
                 if startHash { state.isHashing = true }
                 return (range, startHash)

@@ -5,25 +5,20 @@ import Synchronization
 /// One large write costs a fraction of sixteen small ones. Called by the transport's thread only; the lock is never
 /// contended and is there so that the compiler need not take that on trust.
 package final class Stage: Sendable {
-    private static let capacity = 256 << 10
-
     package enum Uptake: Equatable, Sendable {
         case took
         /// The hash is far behind: nothing was taken, and the resumption given runs when it has caught up.
         case full
     }
 
-    private struct Buffer: ~Copyable {
-        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: Stage.capacity, alignment: 64)
+    private struct Gathered {
+        var chunk = Chunk()
         /// The place in the file of the first byte here.
         var start: Int64
         var count = 0
-
-        init(start: Int64) { self.start = start }
-        deinit { bytes.deallocate() }
     }
 
-    private let buffer: Mutex<Buffer>
+    private let gathered: Mutex<Gathered>
     private let writer: IngestWriter
     private let wrote: @Sendable (Int64) -> Void
 
@@ -31,13 +26,13 @@ package final class Stage: Sendable {
     ///   - offset: where in the file the first byte belongs.
     ///   - wrote: told after each write how far in the file it went; on the thread that appends or settles.
     package init(for writer: IngestWriter, at offset: Int64, wrote: @escaping @Sendable (Int64) -> Void) {
-        buffer = Mutex(Buffer(start: offset))
+        gathered = Mutex(Gathered(start: offset))
         self.writer = writer
         self.wrote = wrote
     }
 
     /// Where in the file the next byte to take belongs; those that wait here count as taken.
-    package var position: Int64 { buffer.withLock { $0.start + Int64($0.count) } }
+    package var position: Int64 { gathered.withLock { $0.start + Int64($0.count) } }
 
     /// Takes bytes, and writes whenever enough have gathered.
     ///
@@ -59,33 +54,36 @@ package final class Stage: Sendable {
 
     /// Writes what has gathered: a trickling upstream's bytes must not sit here.
     package func settle() throws(StoreError) {
-        let end = try buffer.withLock { (buffer: inout Buffer) throws(StoreError) in
-            buffer.count > 0 ? try write(&buffer) : nil
+        let end = try gathered.withLock { (gathered: inout Gathered) throws(StoreError) in
+            gathered.count > 0 ? try write(&gathered) : nil
         }
         if let end { wrote(end) }
     }
 
     /// As many as there is room for, and how far was written if that filled it.
     private func take(_ bytes: Slice<UnsafeRawBufferPointer>) throws(StoreError) -> (taken: Int, end: Int64?) {
-        try buffer.withLock { (buffer: inout Buffer) throws(StoreError) in
-            let part = bytes.prefix(Self.capacity - buffer.count)
-            UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[buffer.count...])
-                .copyMemory(from: UnsafeRawBufferPointer(rebasing: part))
-            buffer.count += part.count
-            guard buffer.count == Self.capacity else { return (part.count, nil) }
+        try gathered.withLock { (gathered: inout Gathered) throws(StoreError) in
+            let part = bytes.prefix(Chunk.capacity - gathered.count)
+            gathered.chunk.withBytes { [count = gathered.count] memory in
+                UnsafeMutableRawBufferPointer(rebasing: memory[count...])
+                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: part))
+            }
+            gathered.count += part.count
+            guard gathered.count == Chunk.capacity else { return (part.count, nil) }
             do throws(StoreError) {
-                return (part.count, try write(&buffer))
+                return (part.count, try write(&gathered))
             } catch {
-                buffer.count -= part.count
+                gathered.count -= part.count
                 throw error
             }
         }
     }
 
-    private func write(_ buffer: inout Buffer) throws(StoreError) -> Int64 {
-        try writer.write(UnsafeRawBufferPointer(rebasing: buffer.bytes[..<buffer.count]), at: buffer.start)
-        buffer.start += Int64(buffer.count)
-        buffer.count = 0
-        return buffer.start
+    private func write(_ gathered: inout Gathered) throws(StoreError) -> Int64 {
+        let next = try writer.write(gathered.chunk, gathered.count, at: gathered.start)
+        gathered.start += Int64(gathered.count)
+        gathered.count = 0
+        gathered.chunk = next
+        return gathered.start
     }
 }

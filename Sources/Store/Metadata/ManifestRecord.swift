@@ -103,10 +103,11 @@ extension MetadataDatabase {
     ///
     /// - Returns: what it pointed to before, if to anything.
     func set(
-        _ tag: Tag, of repository: Repository, to digest: Digest, at now: Int64
+        _ tag: Tag, of repository: Repository, to digest: Digest, at now: Int64,
+        _ isPinned: @escaping @Sendable (Repository, String) -> Bool
     ) async throws(StoreError) -> Digest? {
         try await write { db in
-            let id = try repository.idMakingOne(in: db)
+            let (id, number) = (try repository.idMakingOne(in: db), try digest.numberMakingOne(in: db))
             let earlier = try Data.fetchOne(
                 db.cachedStatement(
                     sql: """
@@ -119,7 +120,10 @@ extension MetadataDatabase {
                     ON CONFLICT (repository, tag) DO UPDATE SET
                         digest = excluded.digest, checkedAt = excluded.checkedAt
                     """
-            ).execute(arguments: [id, tag.description, digest.numberMakingOne(in: db), now])
+            ).execute(arguments: [id, tag.description, number, now])
+            if earlier == nil, try Self.isPinned(repository, tag.description, isPinned, in: db) {
+                try Self.pinAll(under: number, in: db)
+            }
             return earlier.flatMap { Digest(data: $0) }
         }
     }

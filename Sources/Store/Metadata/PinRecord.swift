@@ -18,6 +18,14 @@ extension MetadataDatabase {
         try String.fetchAll(db, sql: "SELECT image FROM pin ORDER BY image").compactMap { ImagePattern($0) }
     }
 
+    /// By what is written here, or by `configured`.
+    static func isPinned(
+        _ repository: Repository, _ tag: String, _ configured: (Repository, String) -> Bool, in db: Database
+    ) throws -> Bool {
+        if configured(repository, tag) { return true }
+        return try pins(in: db).contains { $0.matches(repository, tag: tag) }
+    }
+
     /// Durable: who was told that it is pinned relies on it.
     func add(pin image: ImagePattern) async throws(StoreError) {
         try await write(isDurable: true) { db in
