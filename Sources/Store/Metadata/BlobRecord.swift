@@ -29,51 +29,30 @@ package struct BlobKnowledge: Equatable, Sendable {
 extension MetadataDatabase {
     /// One look for everything a request needs.
     func knowledge(of digest: Digest, in repository: Repository) async throws(StoreError) -> BlobKnowledge {
-        try await lookUp { db in try Self.knowledge(of: digest, in: repository, db) }
+        try await lookUp(isOneStatement: true) { db in try Self.knowledge(of: digest, in: repository, db) }
     }
 
+    /// CROSS: the few that name the digest are looked at, not all that the repository links.
+    private static let wholeKnowledge = """
+        SELECT blob.size, blob.broughtBy, manifest.mediaType, link.named, link.size,
+            CASE WHEN link.named IS NULL THEN (
+                SELECT child.size FROM child
+                CROSS JOIN link AS parents ON parents.digest = child.parent AND parents.repository = repository.id
+                WHERE child.child = digest.id LIMIT 1) END
+        FROM digest LEFT JOIN blob ON blob.digest = digest.id LEFT JOIN manifest ON manifest.digest = blob.digest
+        LEFT JOIN repository ON repository.upstream = ?2 AND repository.name = ?3
+        LEFT JOIN link ON link.digest = digest.id AND link.repository = repository.id
+        WHERE digest.bytes = ?1
+        """
+
     static func knowledge(of digest: Digest, in repository: Repository, _ db: Database) throws -> BlobKnowledge {
-        var knowledge = BlobKnowledge()
-        let content = try Row.fetchOne(
-            db.cachedStatement(
-                sql: """
-                    SELECT digest.id, blob.size, blob.broughtBy, manifest.mediaType FROM digest
-                    LEFT JOIN blob ON blob.digest = digest.id LEFT JOIN manifest ON manifest.digest = blob.digest
-                    WHERE digest.bytes = ?
-                    """), arguments: [digest.data])
-        guard let content else { return knowledge }
-        let number: Int64 = content[0]
-        knowledge.storedSize = content[1]
-        let broughtBy: String? = content[2]
-        knowledge.mediaType = (content[3] as String?).map { MediaType(rawValue: $0) }
-        let link = try Row.fetchOne(
-            db.cachedStatement(
-                sql: """
-                    SELECT repository.id, link.named, link.size FROM repository
-                    LEFT JOIN link ON link.digest = ? AND link.repository = repository.id
-                    WHERE repository.upstream = ? AND repository.name = ?
-                    """), arguments: [number, repository.upstream, repository.name.description])
-        guard let link else { return knowledge }
-        if let named: Int = link[1] {
-            knowledge.isLinked = true
-            knowledge.hasOwnLink = true
-            knowledge.isAnswered = named == 0
-            if knowledge.isAnswered { knowledge.answeredSize = link[2] }
-        } else {
-            // CROSS: the few that name the digest are looked at, not all that the repository links.
-            knowledge.namedSize = try Int64.fetchOne(
-                db.cachedStatement(
-                    sql: """
-                        SELECT child.size FROM child
-                        CROSS JOIN link ON link.digest = child.parent AND link.repository = ?2
-                        WHERE child.child = ?1 LIMIT 1
-                        """),
-                arguments: [number, link[0] as Int64])
-            knowledge.isLinked = knowledge.namedSize != nil
+        let rows = try Row.fetchCursor(
+            db.cachedStatement(sql: Self.wholeKnowledge),
+            arguments: [digest.data, repository.upstream, repository.name.description])
+        // The row is the cursor's, and read before that ends.
+        return try withExtendedLifetime(rows) {
+            try rows.next().map { BlobKnowledge($0, in: repository) } ?? BlobKnowledge()
         }
-        // What took credentials is not shown elsewhere because a manifest, anybody's, names it.
-        if let broughtBy, broughtBy != repository.upstream, !knowledge.isAnswered { knowledge.isLinked = false }
-        return knowledge
     }
 
     /// Records a stored blob, linked to `repositories`. What its parents are, leased or pinned, it is too.
@@ -150,5 +129,25 @@ extension MetadataDatabase {
                     named = min(named, excluded.named)
                 """
         ).execute(arguments: [number, id, size, isNamed ? 1 : 0])
+    }
+}
+
+extension BlobKnowledge {
+    /// - Parameter row: of `wholeKnowledge`.
+    fileprivate init(_ row: Row, in repository: Repository) {
+        storedSize = row[0]
+        let broughtBy: String? = row[1]
+        mediaType = (row[2] as String?).map { MediaType(rawValue: $0) }
+        if let named: Int = row[3] {
+            isLinked = true
+            hasOwnLink = true
+            isAnswered = named == 0
+            if isAnswered { answeredSize = row[4] }
+        } else {
+            namedSize = row[5]
+            isLinked = namedSize != nil
+        }
+        // What took credentials is not shown elsewhere because a manifest, anybody's, names it.
+        if let broughtBy, broughtBy != repository.upstream, !isAnswered { isLinked = false }
     }
 }
