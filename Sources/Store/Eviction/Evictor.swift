@@ -10,7 +10,7 @@ actor Evictor {
     private static let firstBatch = 500
     /// Those it takes at once from then on: a transaction of some 100 ms, so the writer is never held for long.
     /// Fewer would write the same pages of the database once for each batch.
-    private static let batch = 6000
+    private static let batch = 8000
     /// Bytes of the database's log during a pass, at most: a wait for the disk every twenty thousand blobs or so.
     private static let log: Int64 = 64 << 20
 
@@ -198,6 +198,8 @@ actor Evictor {
     private struct Leaving {
         let rows: [MetadataDatabase.Candidate]
         let held: [MetadataDatabase.Candidate]
+        /// The last use up to which it was chosen.
+        let last: Int64
         /// On the disk.
         let bytes: Int64
         let life: Int
@@ -207,7 +209,8 @@ actor Evictor {
     /// One batch: gates by try, files out of sight; then its rows begin to go, in one transaction.
     ///
     /// - Parameter before: whose rows may still be seen, and whose gates are held: so nobody is taken twice.
-    /// - Returns: nil if there is nobody to take, and nothing to write down.
+    /// - Returns: nil if there is nobody to take, and nothing to write down; behind another batch it may be that only
+    ///   who was used at one time with its last, or was passed over in it, is left.
     private func takeOut(
         _ count: Int, atLeast bytes: Int64, _ mindsLeases: Bool, behind before: Leaving?
     ) async throws(StoreError) -> Leaving? {
@@ -216,7 +219,8 @@ actor Evictor {
         guard hosted.isKnown else { return nil }
         // At the end of time every lease has ended.
         let (time, lease) = mindsLeases ? (now(), lease) : (.max, .zero)
-        let order = try await database.leastRecentlyUsed(count + (before?.rows.count ?? 0), at: time, lease: lease)
+        // From where the one before has ended. Who was passed over there, because he is in use, is behind this.
+        let order = try await database.leastRecentlyUsed(count, from: before?.last ?? .min, at: time, lease: lease)
         var promised: Int64 = 0
         let held = order.candidates.filter { candidate in
             guard promised < bytes, gate.tryEnter(candidate.digest) else { return false }
@@ -232,7 +236,7 @@ actor Evictor {
             let taken = try await database.held(among: held, at: time, lease: lease)
             let (rows, aside) = try await putAside(held.filter { !taken.contains($0.number) })
             return Leaving(
-                rows: rows, held: held, bytes: rows.reduce(0) { $0 + onDisk($1.size) }, life: life,
+                rows: rows, held: held, last: order.last, bytes: rows.reduce(0) { $0 + onDisk($1.size) }, life: life,
                 forgetting: Task { await forget(rows, aside, order.places, chosenIn: life) })
         } catch {
             for candidate in held { gate.leave(candidate.digest) }
@@ -306,8 +310,8 @@ actor Evictor {
     /// - Returns: whether it is aside, and must be unlinked there.
     private static func takeAway(_ path: String, to aside: String) throws(StoreError) -> Bool {
         if rename(path, aside) == 0 { return true }
-        if access(path, F_OK) == 0 { try system("unlink", path) { unlink(path) } }
-        return false
+        if unlink(path) == 0 || errno == ENOENT { return false }
+        throw .io(operation: "unlink", path: path, errno: errno)
     }
 
     private func empty(_ trash: [String]) async {

@@ -63,6 +63,8 @@ extension MetadataDatabase {
         var candidates: [Candidate] = []
         /// Manifests by their numbers, each with the time of use that puts it behind the blobs that only it names.
         var places: [Int64: Int64] = [:]
+        /// The last use of the last that was looked at: all before it are known.
+        var last = Int64.min
     }
 
     /// What may go. A lease that ends later than one given now would was given by a clock that has been set back
@@ -75,20 +77,16 @@ extension MetadataDatabase {
     /// its place behind them, here, where it costs once, and not at every use. Those whose place is behind the last
     /// that was looked at are not among the candidates.
     ///
-    /// - Parameter isLook: nothing is to go: whoever makes room does not wait for this.
+    /// - Parameters:
+    ///   - from: who was used last before that is not looked at.
+    ///   - isLook: nothing is to go: whoever makes room does not wait for this.
     func leastRecentlyUsed(
-        _ limit: Int, at now: Int64, lease: Duration, isLook: Bool = false
+        _ limit: Int, from: Int64 = .min, at now: Int64, lease: Duration, isLook: Bool = false
     ) async throws(StoreError) -> Order {
-        let arguments: StatementArguments = [now, now + lease.milliseconds, limit]
+        let arguments: StatementArguments = [now, now + lease.milliseconds, limit, from]
         return try await read(toMakeRoom: !isLook) { db in
-            let places = try Self.placesBehindTheirOwn(arguments, in: db)
-            let rows = try Row.fetchCursor(
-                db.cachedStatement(
-                    sql: """
-                        SELECT id, bytes, size, lastUsed FROM blob CROSS JOIN digest ON digest.id = blob.digest
-                        WHERE \(Self.idle) ORDER BY lastUsed LIMIT ?3 + 1
-                        """), arguments: arguments)
-            var (last, isMixed, isAll) = (Int64.min, false, true)
+            let rows = try Row.fetchCursor(db.cachedStatement(sql: Self.inOrderOfUse), arguments: arguments)
+            var (result, isAll) = (Order(), true)
             var order: [(candidate: Candidate, place: Int64)] = []
             while let row = try rows.next() {
                 guard order.count < limit else {
@@ -96,41 +94,35 @@ extension MetadataDatabase {
                     break
                 }
                 guard let candidate = Candidate(row) else { continue }
-                last = row[3]
-                isMixed = isMixed || places[candidate.number] != nil
-                order.append((candidate, places[candidate.number] ?? last))
+                result.last = row[3]
+                let place: Int64? = row[4]
+                if let place { result.places[candidate.number] = place }
+                order.append((candidate, place ?? result.last))
             }
-            if isMixed {
+            if !result.places.isEmpty {
                 // Behind the last of all there is nobody to wait for.
-                if !isAll { order.removeAll { $0.place > last } }
+                if !isAll { order.removeAll { [last = result.last] in $0.place > last } }
                 // It is stable: who was used at the same time goes as he came.
                 order.sort { $0.place < $1.place }
             }
-            return Order(candidates: order.map(\.candidate), places: places)
+            result.candidates = order.map(\.candidate)
+            return result
         }
     }
 
-    private static func placesBehindTheirOwn(
-        _ arguments: StatementArguments, in db: Database
-    ) throws -> [Int64: Int64] {
-        let rows = try Row.fetchCursor(
-            db.cachedStatement(
-                sql: """
-                    SELECT old.digest, max(own.lastUsed) + 1
-                    FROM (SELECT digest, lastUsed FROM blob WHERE \(idle) ORDER BY lastUsed LIMIT ?3) AS old
-                    JOIN manifest ON manifest.digest = old.digest AND manifest.isIndex = 0
-                    JOIN child ON child.parent = old.digest
-                    JOIN blob AS own ON own.digest = child.child
-                    WHERE own.lastUsed >= old.lastUsed
-                        AND NOT EXISTS (SELECT 1 FROM child AS other
-                                        JOIN blob AS holder ON holder.digest = other.parent
-                                        WHERE other.child = own.digest AND other.parent <> old.digest)
-                    GROUP BY old.digest
-                    """), arguments: arguments)
-        var places: [Int64: Int64] = [:]
-        while let row = try rows.next() { places[row[0]] = row[1] }
-        return places
-    }
+    /// One walk: the place of a manifest, if its own blobs were used later than itself, is found beside its row.
+    /// CROSS: from the order of use on, and from a manifest to what it names.
+    private static let inOrderOfUse = """
+        SELECT id, bytes, size, lastUsed,
+            CASE WHEN manifest.isIndex = 0 THEN (
+                SELECT max(own.lastUsed) + 1 FROM child CROSS JOIN blob AS own ON own.digest = child.child
+                WHERE child.parent = blob.digest AND own.lastUsed >= blob.lastUsed
+                    AND NOT EXISTS (SELECT 1 FROM child AS other
+                                    CROSS JOIN blob AS holder ON holder.digest = other.parent
+                                    WHERE other.child = own.digest AND other.parent <> blob.digest)) END
+        FROM blob CROSS JOIN digest ON digest.id = blob.digest LEFT JOIN manifest ON manifest.digest = blob.digest
+        WHERE \(idle) AND lastUsed >= ?4 ORDER BY lastUsed LIMIT ?3 + 1
+        """
 
     /// The numbers of those that something holds by now: pushed here, pinned or leased since they were chosen.
     func held(
