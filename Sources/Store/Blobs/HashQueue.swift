@@ -4,8 +4,8 @@
 import Dispatch
 import Synchronization
 
-/// Hashing reads back from the page cache what has landed, so there is no queue of buffers, no memory held, and the
-/// thread that receives is not slowed by the hash.
+/// The thread that receives is not slowed by the hash. What it is handed is bounded (`Chunk`); the rest it reads back
+/// from the page cache, where it has just landed.
 enum HashQueue {
     private static let threads = DispatchQueue(label: "wharf.hash", attributes: .concurrent)
 
