@@ -47,6 +47,7 @@ extension ContentStore {
             if isManifest { gone.manifests = 1 } else if hadContent { gone.blobs = 1 }
         }
         for tag in gone.tags { hot.drop(tag.tag, of: tag.repository) }
+        try await applyPins(after: gone)
         return gone
     }
 

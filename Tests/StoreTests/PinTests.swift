@@ -86,6 +86,18 @@ import Testing
         }
     }
 
+    @Test func `what a pinned manifest names is let go of when its digest is invalidated`() async throws {
+        try await scene.life { store in
+            _ = try await store.pin(try pattern("mine:v1"))
+            let layer = try await store.put(seeded(1, 1000))
+            let first = try await store.putManifest(naming: [layer], in: mine, tag: try tag("v1"), note: "1")
+            #expect(try await store.invalidateEverywhere(first)?.manifests == 1)
+            try await store.putManifest(naming: [], in: mine, tag: try tag("v1"), note: "2")
+            _ = await store.evict(to: 0)
+            #expect(try await store.isStored(layer) == false)
+        }
+    }
+
     @Test func `a tag that moves lets go of what it named, unless another names it`() async throws {
         try await scene.life { store in
             _ = try await store.pin(try pattern("mine:*"))

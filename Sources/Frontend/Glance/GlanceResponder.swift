@@ -31,13 +31,17 @@ struct GlanceResponder: Sendable {
         default: return nil
         }
         guard request.isRead else { return WharfResponder.readOnly }
+        // Its owner gets through, however many others look around.
+        if request.isByOwner { return await said(answer, to: request) }
         guard crowd.enter() else { return GlanceError.crowded.response }
         defer { crowd.leave() }
-        do throws(GlanceError) {
-            return try await answer(request)
-        } catch {
-            return error.response
-        }
+        return await said(answer, to: request)
+    }
+
+    private func said(
+        _ answer: (Request) async throws(GlanceError) -> Response, to request: Request
+    ) async -> Response {
+        do throws(GlanceError) { return try await answer(request) } catch { return error.response }
     }
 
     // MARK: Lists

@@ -5,7 +5,8 @@ import Synchronization
 /// 256 KiB, with one user after the other: the transfer that fills and writes it, then the hash, which need not read
 /// back what it finds here.
 ///
-/// The lock is never contended and is there so that the compiler need not take that on trust.
+/// The lock is there so that the compiler need not take that on trust; the hash may wait in it until the transfer has
+/// told its followers.
 final class Chunk: Sendable {
     static let capacity = 256 << 10
     /// Handed over at once, of all fills: 8 MiB. Beyond it the hash reads back.

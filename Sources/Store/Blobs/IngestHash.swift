@@ -6,18 +6,22 @@ import Synchronization
 
 extension IngestWriter {
     /// Unhashed bytes after which the source is asked to pause, and those at which it goes on.
-    /// Few: nobody has the last bytes before the hash has come there, so running ahead of it gains nothing.
-    private static let highLag: Int64 = 8 << 20, lowLag: Int64 = 4 << 20
+    /// Few: nobody has the last bytes before the hash has come there, so whoever writes right before it gains nothing
+    /// by running ahead. Who brings a later part beside that does.
+    static let highLag: Int64 = 8 << 20
+    private static let lowLag: Int64 = 4 << 20, highLagOfOthers: Int64 = 64 << 20
     /// Bytes hashed before another fill gets its turn on the thread, and bytes read back at once.
     private static let slice: Int64 = 8 << 20, piece = 128 << 10
 
     /// Whether the hash is so far behind that the source should pause; `call` runs once when it may go on. What an
     /// earlier run has left is no reason, it is hashed beside what comes; nor is anything while only letting through,
     /// where followers set the pace.
-    func isLagging(orCall call: @escaping @Sendable () -> Void) -> Bool {
+    ///
+    /// - Parameter offset: where the source's next bytes belong.
+    func isLagging(for offset: Int64 = 0, orCall call: @escaping @Sendable () -> Void) -> Bool {
         state.withLock { state in
             guard state.ingest != nil, state.window == nil, state.hashed >= resumed.prefix,
-                state.prefix - state.hashed > Self.highLag
+                state.prefix - state.hashed > (offset <= state.prefix ? Self.highLag : Self.highLagOfOthers)
             else { return false }
             state.whenCaughtUp.append(call)
             return true

@@ -99,9 +99,9 @@ package final class IngestWriter: Sendable {
         var next = chunk
         try chunk.withBytes { (memory) throws(StoreError) in
             try write(UnsafeRawBufferPointer(rebasing: memory[..<count]), at: offset) { written, state in
-                // Nothing lies between it and the hash, and none of it was there before.
+                // No gap lies between it and the hash, and not much; and none of it was there before.
                 guard written == [offset..<offset + Int64(Chunk.capacity)], written[0].upperBound <= state.prefix,
-                    let another = Chunk.another()
+                    offset - state.hashed <= Self.highLag, let another = Chunk.another()
                 else { return }
                 state.handedOver.append((offset, chunk))
                 next = another

@@ -41,7 +41,7 @@ package final class Stage: Sendable {
     package func append(
         _ bytes: UnsafeRawBufferPointer, whenReady: @escaping @Sendable () -> Void
     ) throws(StoreError) -> Uptake {
-        if writer.isLagging(orCall: whenReady) { return .full }
+        if writer.isLagging(for: gathered.withLock { $0.start }, orCall: whenReady) { return .full }
         var rest = bytes[...]
         while !rest.isEmpty {
             let (taken, end) = try take(rest)

@@ -198,8 +198,10 @@ actor Evictor {
     private struct Leaving {
         let rows: [MetadataDatabase.Candidate]
         let held: [MetadataDatabase.Candidate]
-        /// The last use up to which it was chosen.
+        /// The last use up to which all are known.
         let last: Int64
+        /// Of the manifests that only get their places with it, and have to be looked for there: the first.
+        let nextPlace: Int64?
         /// On the disk.
         let bytes: Int64
         let life: Int
@@ -219,7 +221,8 @@ actor Evictor {
         guard hosted.isKnown else { return nil }
         // At the end of time every lease has ended.
         let (time, lease) = mindsLeases ? (now(), lease) : (.max, .zero)
-        // From where the one before has ended. Who was passed over there, because he is in use, is behind this.
+        // From where the one before has ended. Who was passed over there, because he is in use, is behind this; a
+        // manifest whose place that one writes down meanwhile is found by the next, if it is not seen by this.
         let order = try await database.leastRecentlyUsed(count, from: before?.last ?? .min, at: time, lease: lease)
         var promised: Int64 = 0
         let held = order.candidates.filter { candidate in
@@ -235,8 +238,11 @@ actor Evictor {
             // meanwhile; from here on nobody pushes or mounts it.
             let taken = try await database.held(among: held, at: time, lease: lease)
             let (rows, aside) = try await putAside(held.filter { !taken.contains($0.number) })
+            // Where not all were needed the next begins anew.
+            let last = promised < bytes ? min(order.last, before?.nextPlace ?? .max) : .min
             return Leaving(
-                rows: rows, held: held, last: order.last, bytes: rows.reduce(0) { $0 + onDisk($1.size) }, life: life,
+                rows: rows, held: held, last: last, nextPlace: order.places.values.filter { $0 > order.last }.min(),
+                bytes: rows.reduce(0) { $0 + onDisk($1.size) }, life: life,
                 forgetting: Task { await forget(rows, aside, order.places, chosenIn: life) })
         } catch {
             for candidate in held { gate.leave(candidate.digest) }
