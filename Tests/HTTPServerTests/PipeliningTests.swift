@@ -163,7 +163,8 @@ import Testing
             let (bytes, end) = try await onThread { client.receiveAll() }
             let text = String(decoding: bytes, as: UTF8.self)
             #expect(text.components(of: "HTTP/1.1 200") == 2 && text.hasSuffix("/2"))
-            #expect(text.components(of: "Connection: close") == 1)
+            // Of the last one, unless that was made before the client's end had arrived.
+            #expect(text.components(of: "Connection: close") <= 1)
             #expect(end == .closed)
         }
     }
