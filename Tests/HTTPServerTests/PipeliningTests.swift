@@ -159,12 +159,13 @@ import Testing
                 try client.get("/2")
                 client.shutdownOutput()
             }
+            // Whichever loop has the client, it answers some of these, and so has read the client's end before.
+            for _ in 0..<16 { #expect(try await server.exchange("none\r\n\r\n").text.hasPrefix("HTTP/1.1 400 ")) }
             gate.open()
             let (bytes, end) = try await onThread { client.receiveAll() }
             let text = String(decoding: bytes, as: UTF8.self)
             #expect(text.components(of: "HTTP/1.1 200") == 2 && text.hasSuffix("/2"))
-            // Of the last one, unless that was made before the client's end had arrived.
-            #expect(text.components(of: "Connection: close") <= 1)
+            #expect(text.components(of: "Connection: close") == 1)
             #expect(end == .closed)
         }
     }
